@@ -7,11 +7,12 @@ __all__ = ['END_OF_TEXT', 'GPT2_PATTERN', 'merge_pair', 'split_words', 'learn_me
            'token_texts', 'show_tokens', 'plot_tokens', 'save_tokenizer', 'load_tokenizer', 'get_tokenizer', 'Stories',
            'hold_out', 'open_stories', 'prepare', 'read_meta', 'load_tokens', 'get_batch', 'story_starts']
 
-# %% ../nbs/00_tokenize.ipynb #6bba6bd0
+# %% ../nbs/00_tokenize.ipynb #622c8143
 import base64
 import hashlib
 import heapq
 import json
+import logging
 import os
 import re
 from collections import Counter, defaultdict, deque
@@ -166,7 +167,7 @@ def token_texts(
     tokens = encoding.decode_tokens_bytes(encoding.encode_ordinary(text))
     return [token.decode("utf-8", errors="backslashreplace").replace("\n", "⏎") for token in tokens]
 
-# %% ../nbs/00_tokenize.ipynb #b7181810
+# %% ../nbs/00_tokenize.ipynb #a9c6cdfc
 _COLOURS = ["#a6cee3", "#fdd49e", "#c7e9c0", "#dadaeb", "#fcc5c0"]
 
 
@@ -182,7 +183,7 @@ def show_tokens(
     ids, texts = encoding.encode_ordinary(text), token_texts(text, encoding)
     return HTML("".join(span.format(_COLOURS[k % 5], i, escape(t)) for k, (i, t) in enumerate(zip(ids, texts))))
 
-
+# %% ../nbs/00_tokenize.ipynb #25ece104
 def plot_tokens(
     text,      # any string
     encoding,  # a tiktoken.Encoding
@@ -204,7 +205,7 @@ def plot_tokens(
     ax.axis("off")
     return ax
 
-# %% ../nbs/00_tokenize.ipynb #355a4b81
+# %% ../nbs/00_tokenize.ipynb #2dcea169
 def save_tokenizer(
     encoding,  # a tiktoken.Encoding whose ranks are 0, 1, 2, ... without gaps
     folder,    # made if missing
@@ -218,6 +219,17 @@ def save_tokenizer(
     path.write_text(json.dumps(contents), encoding="utf-8")
     return path
 
+# %% ../nbs/00_tokenize.ipynb #4ff4f97a
+def _encoding_from(contents):  # -> tiktoken.Encoding
+    "The encoding that the contents of a tokenizer.json describe; some error where they describe none."
+    ranks = {base64.b64decode(token): i for i, token in enumerate(contents["ranks"])}
+    special = contents["special_tokens"]
+    if not all(bytes([i]) in ranks for i in range(256)): raise ValueError("a byte is missing")
+    if len(ranks) != len(contents["ranks"]): raise ValueError("a token stands twice")
+    if END_OF_TEXT not in special: raise ValueError(f"{END_OF_TEXT} is missing")
+    return tiktoken.Encoding(contents["name"], pat_str=contents["pattern"], mergeable_ranks=ranks,
+                             special_tokens=special, explicit_n_vocab=len(ranks) + len(special))
+
 
 def load_tokenizer(
     folder,  # a folder that holds tokenizer.json: prepared data, or a trained run
@@ -225,15 +237,7 @@ def load_tokenizer(
     "Read `tokenizer.json`; FileNotFoundError where it is missing, ValueError where it is damaged."
     path = Path(folder) / "tokenizer.json"
     if not path.exists(): raise FileNotFoundError(f"{path} is missing: give a folder of prepared data or of a trained model")
-    try:
-        contents = json.loads(path.read_text(encoding="utf-8"))
-        ranks = {base64.b64decode(token): i for i, token in enumerate(contents["ranks"])}
-        special = contents["special_tokens"]
-        if not all(bytes([i]) in ranks for i in range(256)): raise ValueError("a byte is missing")
-        if len(ranks) != len(contents["ranks"]): raise ValueError("a token stands twice")
-        if END_OF_TEXT not in special: raise ValueError(f"{END_OF_TEXT} is missing")
-        return tiktoken.Encoding(contents["name"], pat_str=contents["pattern"], mergeable_ranks=ranks,
-                                 special_tokens=special, explicit_n_vocab=len(ranks) + len(special))
+    try: return _encoding_from(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise ValueError(f"{path} is no tokenizer of ours ({type(error).__name__}: {error}): make it again with prepare or save_tokenizer") from None
 
@@ -250,7 +254,7 @@ def get_tokenizer(
     if Path(spec).is_dir(): return load_tokenizer(spec)
     raise ValueError(f"unknown tokenizer {str(spec)!r}: give 'gpt2', 'bpe:N' (such as 'bpe:4096'), or a folder that holds tokenizer.json")
 
-# %% ../nbs/00_tokenize.ipynb #97fce0b1
+# %% ../nbs/00_tokenize.ipynb #b15c717a
 class Stories:
     "The stories of one split, read anew from their source each time they are looped over."
 
@@ -263,10 +267,10 @@ class Stories:
 
     def __iter__(self): return iter(self.read())
 
-
+# %% ../nbs/00_tokenize.ipynb #5271bdc6
 def hold_out(
-    stories,  # Stories, at least two
-    every=100,
+    stories,    # Stories, at least two
+    every=100,  # one in so many is for validation
 ):  # -> {"train": Stories, "validation": Stories}
     "Set the first of each hundred stories aside for validation; ValueError where there are fewer than two."
     if len(list(islice(stories, 2))) < 2:
@@ -301,7 +305,7 @@ def _text_stories(paths):  # -> {"train": Stories, "validation": Stories where a
     def reader(files): return lambda: (story for file in files for story in _read_text_file(file, alone=len(files) == 1))
     return {split: Stories(reader(files)) for split, files in splits.items()}
 
-# %% ../nbs/00_tokenize.ipynb #e44b2e9b
+# %% ../nbs/00_tokenize.ipynb #b10d7afe
 _BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
 
 
@@ -319,7 +323,8 @@ def _load_dataset(problem, *args, offline=False, **kwargs):  # -> datasets.Datas
     import datasets
     offline = offline or datasets.config.HF_HUB_OFFLINE
     try:
-        with patch("huggingface_hub.constants.HF_HUB_OFFLINE", offline), patch("datasets.config.HF_HUB_OFFLINE", offline):
+        with (patch("huggingface_hub.constants.HF_HUB_OFFLINE", offline), patch("datasets.config.HF_HUB_OFFLINE", offline),
+              patch.object(logging.getLogger("huggingface_hub.repocard"), "disabled", True)):  # a README need not be a card
             return datasets.load_dataset(*args, **kwargs)
     except Exception as error:  # datasets raises anything from OSError to pyarrow's own
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -354,12 +359,12 @@ def _as_stories(split, text_column):  # -> Stories
     if hasattr(split, "column_names"): return _column_stories(split, text_column)
     return Stories(lambda: iter(split), len(split))
 
-# %% ../nbs/00_tokenize.ipynb #e7fda5fa
+# %% ../nbs/00_tokenize.ipynb #1ac19178
 def open_stories(
     dataset,             # Hub id, folder, file, list of strings, or {"train": [...], "validation": [...]}
     text_column="text",  # where the stories are, in tables
 ):  # -> {"train": Stories, "validation": Stories}
-    "Find the stories of both splits; FileNotFoundError where there is no such dataset, ValueError where it holds no stories."
+    "Find the stories of both splits, holding some out where there is no validation; FileNotFoundError where there is no such dataset, ValueError where it holds no stories."
     if hasattr(dataset, "keys"): splits = dataset
     elif isinstance(dataset, (list, tuple)) or hasattr(dataset, "column_names"): splits = {"train": dataset}
     elif Path(dataset).exists(): splits = _open_local(Path(dataset))
@@ -375,7 +380,7 @@ def open_stories(
     print("no validation stories: the first of each 100 training stories is held out")
     return held
 
-# %% ../nbs/00_tokenize.ipynb #90864e5d
+# %% ../nbs/00_tokenize.ipynb #e23cd53f
 def _groups(stories, n_letters=100_000):  # -> iterator of lists of strings
     "Consecutive stories in groups of about equal size."
     group, size = [], 0
@@ -398,7 +403,7 @@ def _encode_group(group, encoding):  # -> number of stories, their UTF-8 bytes, 
         rows.append(np.array(ids, dtype=np.uint16))
     return len(group), sum(len(story.encode("utf-8", errors="replace")) for story in group), np.concatenate(rows)
 
-
+# %% ../nbs/00_tokenize.ipynb #42244bf1
 def _write_tokens(stories, encoding, path, split, progress):  # -> {"tokens", "stories", "bytes", "sha256"}
     "Stream the tokens of `stories` to `path`, a few groups at a time in parallel threads."
     meta, digest, n_threads = {"tokens": 0, "stories": 0, "bytes": 0}, hashlib.sha256(), os.cpu_count() or 1
@@ -448,7 +453,7 @@ def prepare(
         for path in temporary.values(): path.unlink(missing_ok=True)
     return meta
 
-# %% ../nbs/00_tokenize.ipynb #ae9c6a86
+# %% ../nbs/00_tokenize.ipynb #a5b674ad
 def read_meta(
     folder,  # a folder written by prepare
 ) -> dict:  # what prepare returned
@@ -463,6 +468,17 @@ def read_meta(
         raise ValueError(f"{path} is damaged: run prepare again") from None
     return meta
 
+# %% ../nbs/00_tokenize.ipynb #27a6964f
+def _check_tokens(tokens, expected, vocab_size):  # -> what is wrong, or None
+    "Compare tokens with their checksum and the size of the vocabulary, a few million at a time."
+    digest, largest = hashlib.sha256(), 0
+    for start in range(0, len(tokens), 1 << 22):
+        part = tokens[start:start + (1 << 22)]
+        digest.update(part)
+        largest = max(largest, int(part.max()))
+    if digest.hexdigest() != expected: return "does not hold the tokens that prepare wrote (its checksum differs)"
+    if largest >= vocab_size: return f"holds token {largest}, but vocab_size is {vocab_size}"
+
 
 def load_tokens(
     folder,         # a folder written by prepare
@@ -476,17 +492,11 @@ def load_tokens(
     if size == 0: raise ValueError(f"{path} is empty: run prepare again")
     if size % 2: raise ValueError(f"{path} has an odd number of bytes, so its last token is cut in half: run prepare again")
     if size != expected: raise ValueError(f"{path} has {size} bytes instead of {expected}: run prepare again")
-    tokens, digest, largest = np.memmap(path, dtype=np.uint16, mode="r"), hashlib.sha256(), 0
-    for start in range(0, len(tokens), 1 << 22):
-        digest.update(tokens[start:start + (1 << 22)])
-        largest = max(largest, int(tokens[start:start + (1 << 22)].max()))
-    if digest.hexdigest() != meta[split]["sha256"]:
-        raise ValueError(f"{path} does not hold the tokens that prepare wrote (its checksum differs): run prepare again")
-    if largest >= meta["vocab_size"]:
-        raise ValueError(f"{path} holds token {largest}, but vocab_size is {meta['vocab_size']}: run prepare again")
+    tokens = np.memmap(path, dtype=np.uint16, mode="r")
+    if problem := _check_tokens(tokens, meta[split]["sha256"], meta["vocab_size"]): raise ValueError(f"{path} {problem}: run prepare again")
     return tokens
 
-# %% ../nbs/00_tokenize.ipynb #89f6707a
+# %% ../nbs/00_tokenize.ipynb #fe5d1bcc
 @lru_cache(maxsize=8)
 def _epoch(n_windows, n_shifts, seed, epoch):  # -> permutation (n_windows,), shift
     "The order of the windows in an epoch, and where the first window begins."
@@ -494,6 +504,24 @@ def _epoch(n_windows, n_shifts, seed, epoch):  # -> permutation (n_windows,), sh
     return generator.permutation(n_windows), int(generator.integers(n_shifts))
 
 
+def _row_starts(n_tokens, block_size, seed, rows, starts):  # -> (B,) positions where the rows begin
+    "Where the rows of these numbers, counted from the first of the run, begin; ValueError for too few tokens."
+    if n_tokens <= block_size:
+        raise ValueError(f"{n_tokens} tokens are too few for one window of block_size {block_size} and its next token")
+    if starts is None:
+        n_windows = max(1, (n_tokens - block_size) // block_size)
+        n_shifts = min(block_size, n_tokens - n_windows * block_size)
+    else:
+        n_windows, n_shifts = int(np.searchsorted(starts, n_tokens - block_size)), 1  # the others are too near the end
+        if n_windows == 0: raise ValueError(f"no start leaves room for a window of block_size {block_size}: give more tokens")
+    found = []
+    for row in rows:
+        permutation, shift = _epoch(n_windows, n_shifts, seed, row // n_windows)
+        k = permutation[row % n_windows]
+        found.append(k * block_size + shift if starts is None else starts[k])
+    return np.array(found)
+
+# %% ../nbs/00_tokenize.ipynb #7d2cb425
 def get_batch(
     tokens,        # (tokens,) array or memmap of ids
     batch_size,    # rows per batch and rank, B
@@ -505,21 +533,10 @@ def get_batch(
     starts=None,   # ascending positions where a row may begin, such as story_starts gives; None: all windows side by side
 ):  # -> x, y: (B, T) int64 tensors
     "A batch as a pure function of its arguments; each epoch deals out every window once. ValueError for too few tokens."
-    if len(tokens) <= block_size:
-        raise ValueError(f"{len(tokens)} tokens are too few for one window of block_size {block_size} and its next token")
-    if starts is None:
-        n_windows = max(1, (len(tokens) - block_size) // block_size)
-        n_shifts = min(block_size, len(tokens) - n_windows * block_size)
-    else:
-        n_windows, n_shifts = int(np.searchsorted(starts, len(tokens) - block_size)), 1  # the later ones are too near the end
-        if n_windows == 0: raise ValueError(f"no start leaves room for a window of block_size {block_size}: give more tokens")
-    begin = []
-    for position in range((step * world_size + rank) * batch_size, (step * world_size + rank + 1) * batch_size):
-        permutation, shift = _epoch(n_windows, n_shifts, seed, position // n_windows)
-        k = permutation[position % n_windows]
-        begin.append(k * block_size + shift if starts is None else starts[k])
-    rows = np.asarray(tokens)[np.array(begin)[:, None] + np.arange(block_size + 1)].astype(np.int64)  # (B, T+1)
-    return torch.from_numpy(rows[:, :-1].copy()), torch.from_numpy(rows[:, 1:].copy())
+    first = (step * world_size + rank) * batch_size
+    begin = _row_starts(len(tokens), block_size, seed, range(first, first + batch_size), starts)
+    rows = np.asarray(tokens)[begin[:, None] + np.arange(block_size + 1)].astype(np.int64)  # (B, T+1)
+    return torch.from_numpy(rows[:, :-1].copy()), torch.from_numpy(rows[:, 1:].copy())  # (B, T) each
 
 # %% ../nbs/00_tokenize.ipynb #b7df2fef
 def story_starts(
