@@ -183,7 +183,7 @@ def show_tokens(
     ids, texts = encoding.encode_ordinary(text), token_texts(text, encoding)
     return HTML("".join(span.format(_COLOURS[k % 5], i, escape(t)) for k, (i, t) in enumerate(zip(ids, texts))))
 
-# %% ../nbs/00_tokenize.ipynb #25ece104
+# %% ../nbs/00_tokenize.ipynb #bb677934
 def plot_tokens(
     text,      # any string
     encoding,  # a tiktoken.Encoding
@@ -200,7 +200,8 @@ def plot_tokens(
     if ax is None: _, ax = plt.subplots(figsize=(width * 0.115, 0.28 * (line + 1)))
     for k, (column, line, token) in enumerate(places):
         ax.add_patch(plt.Rectangle((column, line - 0.45), len(token), 0.9, color=_COLOURS[k % 5], lw=0))
-        for i, letter in enumerate(token): ax.text(column + i + 0.5, line, letter, family="monospace", fontsize=9, ha="center", va="center")
+        for i, letter in enumerate(token):
+            ax.text(column + i + 0.5, line, letter, family="monospace", fontsize=9, ha="center", va="center")
     ax.set(xlim=(0, width), ylim=(line + 0.6, -0.6))
     ax.axis("off")
     return ax
@@ -219,7 +220,7 @@ def save_tokenizer(
     path.write_text(json.dumps(contents), encoding="utf-8")
     return path
 
-# %% ../nbs/00_tokenize.ipynb #4ff4f97a
+# %% ../nbs/00_tokenize.ipynb #7c65a9a4
 def _encoding_from(contents):  # -> tiktoken.Encoding
     "The encoding that the contents of a tokenizer.json describe; some error where they describe none."
     ranks = {base64.b64decode(token): i for i, token in enumerate(contents["ranks"])}
@@ -239,7 +240,8 @@ def load_tokenizer(
     if not path.exists(): raise FileNotFoundError(f"{path} is missing: give a folder of prepared data or of a trained model")
     try: return _encoding_from(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
-        raise ValueError(f"{path} is no tokenizer of ours ({type(error).__name__}: {error}): make it again with prepare or save_tokenizer") from None
+        raise ValueError(f"{path} is no tokenizer of ours ({type(error).__name__}: {error}): "
+                         "make it again with prepare or save_tokenizer") from None
 
 # %% ../nbs/00_tokenize.ipynb #f3576e24
 def get_tokenizer(
@@ -279,33 +281,35 @@ def hold_out(
     return {"train": Stories(lambda: (story for i, story in enumerate(stories) if i % every), n_held and stories.total - n_held),
             "validation": Stories(lambda: islice(stories, 0, None, every), n_held)}
 
-# %% ../nbs/00_tokenize.ipynb #0f6c057b
+# %% ../nbs/00_tokenize.ipynb #6ee261ac
 def _read_text_file(path, alone):  # -> iterator of stories
-    "The stories of one text file, in constant memory."
+    "The stories of one text file, in constant memory; ValueError where it is not UTF-8."
     def is_mark(line): return line.strip() == END_OF_TEXT
-    with open(path, encoding="utf-8-sig") as file: marked = any(map(is_mark, file))
-    ends = is_mark if marked else (lambda line: alone and not line.strip())
+    def lines():
+        with open(path, encoding="utf-8-sig") as file:
+            try: yield from file
+            except UnicodeDecodeError: raise ValueError(f"{path} is not UTF-8 text: save it as UTF-8") from None
+    ends = is_mark if any(map(is_mark, lines())) else (lambda line: alone and not line.strip())
     story = []
-    with open(path, encoding="utf-8-sig") as file:
-        for line in file:
-            if not ends(line): story.append(line)
-            else:
-                if text := "".join(story).strip(): yield text
-                story = []
+    for line in lines():
+        if not ends(line): story.append(line)
+        else:
+            if text := "".join(story).strip(): yield text
+            story = []
     if text := "".join(story).strip(): yield text
 
 
 def _text_stories(paths):  # -> {"train": Stories, "validation": Stories where a file is named so}
-    "Stories of text files; a file or folder called validation, valid, val or dev is for validation, one called test is left alone."
+    "Stories of text files; one named validation, valid, val or dev is for validation, one named test is left alone."
     splits = defaultdict(list)
     for path, name in paths:
         words = set(re.split(r"[^a-z]+", name.lower()))
-        splits["validation" if words & {"validation", "valid", "val", "dev"} else "test" if "test" in words else "train"].append(path)
-    splits.pop("test", None)
+        if words & {"validation", "valid", "val", "dev"}: splits["validation"].append(path)
+        elif "test" not in words: splits["train"].append(path)
     def reader(files): return lambda: (story for file in files for story in _read_text_file(file, alone=len(files) == 1))
     return {split: Stories(reader(files)) for split, files in splits.items()}
 
-# %% ../nbs/00_tokenize.ipynb #b10d7afe
+# %% ../nbs/00_tokenize.ipynb #55057eb8
 _BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
 
 
@@ -337,7 +341,7 @@ def _column_stories(dataset, column):  # -> Stories
         raise ValueError(f"no column {column!r}: the columns are {', '.join(dataset.column_names)}; choose one with text_column")
     def read():
         for table in dataset.select_columns([column]).with_format("arrow").iter(batch_size=100):
-            yield from (story or "" for story in table[column].to_pylist())
+            yield from ("" if story is None else story for story in table[column].to_pylist())
     return Stories(read, len(dataset))
 
 # %% ../nbs/00_tokenize.ipynb #c3f5fd4d
@@ -359,23 +363,24 @@ def _as_stories(split, text_column):  # -> Stories
     if hasattr(split, "column_names"): return _column_stories(split, text_column)
     return Stories(lambda: iter(split), len(split))
 
-# %% ../nbs/00_tokenize.ipynb #1ac19178
+# %% ../nbs/00_tokenize.ipynb #4fbb380d
 def open_stories(
     dataset,             # Hub id, folder, file, list of strings, or {"train": [...], "validation": [...]}
     text_column="text",  # where the stories are, in tables
 ):  # -> {"train": Stories, "validation": Stories}
-    "Find the stories of both splits, holding some out where there is no validation; FileNotFoundError where there is no such dataset, ValueError where it holds no stories."
+    "The stories of both splits, some held out where there is no validation; FileNotFoundError or ValueError where there are none."
     if hasattr(dataset, "keys"): splits = dataset
     elif isinstance(dataset, (list, tuple)) or hasattr(dataset, "column_names"): splits = {"train": dataset}
     elif Path(dataset).exists(): splits = _open_local(Path(dataset))
     elif re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(dataset)):
         online = _hub_in_reach()
-        why = "no such dataset on the Hub" if online else "the Hub is out of reach"
+        why = "no such dataset on the Hub" if online else "the Hub is out of reach: connect to the network, or give a folder of data files"
         splits = _load_dataset(f"{dataset}: no such folder here, and {why}", str(dataset), offline=not online)
     else: raise FileNotFoundError(f"{dataset}: no such file or folder")
     if "train" not in splits: raise ValueError(f"no split 'train': the splits are {', '.join(splits)}")
     opened = {name: _as_stories(splits[name], text_column) for name in ("train", "validation") if name in splits}
-    if len(opened) == 2 and next(iter(opened["validation"]), None) is not None: return opened
+    if next(iter(opened["train"]), None) is None: raise ValueError("no training stories: the dataset is empty")
+    if "validation" in opened and next(iter(opened["validation"]), None) is not None: return opened
     held = hold_out(opened["train"])
     print("no validation stories: the first of each 100 training stories is held out")
     return held
@@ -424,7 +429,7 @@ def _write_tokens(stories, encoding, path, split, progress):  # -> {"tokens", "s
         os.fsync(file.fileno())
     return meta | {"sha256": digest.hexdigest()}
 
-# %% ../nbs/00_tokenize.ipynb #3891636e
+# %% ../nbs/00_tokenize.ipynb #10b5d4a2
 def prepare(
     dataset,             # Hub id, folder (parquet, jsonl, csv, txt), file, list of strings, or {"train": [...], "validation": [...]}
     out,                 # folder to write to
@@ -439,7 +444,7 @@ def prepare(
         raise ValueError(f"vocab_size {encoding.n_vocab} is too large: ids are stored in 16 bits, so 65536 is the largest")
     meta = {"tokenizer": encoding.name, "vocab_size": encoding.n_vocab, "end_of_text_id": encoding.eot_token, "dtype": "uint16"}
     out.mkdir(parents=True, exist_ok=True)
-    for leftover in out.glob("*.tmp*"): leftover.unlink()  # of a run that was killed
+    for leftover in out.glob("*.bin.tmp*"): leftover.unlink()  # of a run that was killed
     temporary = {split: out / f"{split}.bin.tmp{os.getpid()}" for split in splits}
     try:
         for split, stories in splits.items():
@@ -453,13 +458,14 @@ def prepare(
         for path in temporary.values(): path.unlink(missing_ok=True)
     return meta
 
-# %% ../nbs/00_tokenize.ipynb #a5b674ad
+# %% ../nbs/00_tokenize.ipynb #9396023d
 def read_meta(
     folder,  # a folder written by prepare
 ) -> dict:  # what prepare returned
     "Read `meta.json`; FileNotFoundError where the folder is not (wholly) prepared, ValueError where the file is damaged."
     path = Path(folder) / "meta.json"
-    if not path.exists(): raise FileNotFoundError(f"{path} is missing: the data is not prepared, or its preparation was interrupted; run prepare again")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: the data is not prepared, or its preparation was interrupted; run prepare again")
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
         wanted = [meta["tokenizer"], meta["vocab_size"] + meta["end_of_text_id"]]
@@ -468,7 +474,7 @@ def read_meta(
         raise ValueError(f"{path} is damaged: run prepare again") from None
     return meta
 
-# %% ../nbs/00_tokenize.ipynb #27a6964f
+# %% ../nbs/00_tokenize.ipynb #036c2ba6
 def _check_tokens(tokens, expected, vocab_size):  # -> what is wrong, or None
     "Compare tokens with their checksum and the size of the vocabulary, a few million at a time."
     digest, largest = hashlib.sha256(), 0
@@ -493,11 +499,12 @@ def load_tokens(
     if size % 2: raise ValueError(f"{path} has an odd number of bytes, so its last token is cut in half: run prepare again")
     if size != expected: raise ValueError(f"{path} has {size} bytes instead of {expected}: run prepare again")
     tokens = np.memmap(path, dtype=np.uint16, mode="r")
-    if problem := _check_tokens(tokens, meta[split]["sha256"], meta["vocab_size"]): raise ValueError(f"{path} {problem}: run prepare again")
+    if problem := _check_tokens(tokens, meta[split]["sha256"], meta["vocab_size"]):
+        raise ValueError(f"{path} {problem}: run prepare again")
     return tokens
 
-# %% ../nbs/00_tokenize.ipynb #fe5d1bcc
-@lru_cache(maxsize=8)
+# %% ../nbs/00_tokenize.ipynb #0a6123b0
+@lru_cache(maxsize=4)
 def _epoch(n_windows, n_shifts, seed, epoch):  # -> permutation (n_windows,), shift
     "The order of the windows in an epoch, and where the first window begins."
     generator = np.random.default_rng([seed, epoch])
