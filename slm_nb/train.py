@@ -297,7 +297,7 @@ def claim_folder(
     for path in kept: path.unlink()
     return out
 
-# %% ../nbs/04_train.ipynb #4b4decce
+# %% ../nbs/04_train.ipynb #4b107eaa
 class Trainer:
     "A training run: its data, model and optimizers, and the folder that keeps what comes of it."
 
@@ -325,6 +325,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.validate, self.progress = validate or self.validate_windows, progress
         self.step, self.seconds, self.best = 0, 0.0, math.inf
+        self.batch(0)  # data too short for a window is refused before the folder is made
         self.out = claim_folder(out, overwrite)
         save_tokenizer(load_tokenizer(data), self.out)
         self.write_json("config.json", dict(preset=preset, model=asdict(self.model_config), train=asdict(self.config), data=self.meta,
@@ -467,7 +468,7 @@ def in_notebook():
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return hasattr(shell, "kernel")
 
-# %% ../nbs/04_train.ipynb #4800a06a
+# %% ../nbs/04_train.ipynb #0c3e0d28
 class RunView:
     "What is seen of a run while it trains: a bar, and in a notebook a growing curve."
 
@@ -476,14 +477,14 @@ class RunView:
         trainer,  # a Trainer
     ):
         self.trainer, self.drawn, self.handle = trainer, 0.0, None
-        self.bar = tqdm(total=trainer.config.max_steps, unit="update", disable=not trainer.progress)
+        self.bar = tqdm(total=trainer.config.max_steps, unit="update", mininterval=0.5, disable=not trainer.progress)
 
     def show(self, line):
         "Move the bar to a line of metrics.jsonl."
-        self.bar.update(line["step"] - self.bar.n)
-        values = dict(loss=f"{line['loss']:.3f}", lr=f"{line['lr']:.1e}", tok_s=f"{line['tokens_per_s']:,.0f}")
         if "val_loss" in line: self.val_loss = f"{line['val_loss']:.3f}"
-        self.bar.set_postfix(**values, val=self.val_loss)
+        self.bar.set_postfix(loss=f"{line['loss']:.3f}", val=self.val_loss, lr=f"{line['lr']:.1e}",
+                             tok_s=f"{line['tokens_per_s']:,.0f}", refresh=False)
+        self.bar.update(line["step"] - self.bar.n)
         if in_notebook() and self.trainer.progress and time.perf_counter() - self.drawn > 2: self.draw()
 
     def draw(self):
