@@ -100,18 +100,20 @@ class CausalSelfAttention(nn.Module):
         y = y.transpose(1, 2).reshape(B, T, C)  # heads side by side again
         return self.resid_dropout(self.c_proj(y))
 
-# %% ../nbs/01_attention.ipynb #513c04dc
+# %% ../nbs/01_attention.ipynb #b8f8f3ff
 @torch.no_grad()
 def influence(
     f,  # function of x (B, T, C) that gives (B, T, anything), say a module in eval mode
     x,  # input (B, T, C)
-    size=1.0,  # what is added to an input vector
+    size=1.0,  # largest number added to an input vector
 ):
     "How far each output moves, (T, T) in its largest number, when one input vector is changed: row output, column input."
+    # not the same amount everywhere: a LayerNorm would take that away and hide a leak
+    nudge = size * torch.linspace(-1, 1, x.size(2), device=x.device, dtype=x.dtype)
     before, columns = f(x), []
     for s in range(x.size(1)):
         changed = x.clone()
-        changed[:, s] += size
+        changed[:, s] += nudge
         columns.append((f(changed) - before).abs().amax(dim=(0, 2)))  # (T,)
     return torch.stack(columns, dim=1)
 
