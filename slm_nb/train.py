@@ -251,7 +251,7 @@ def load_weights(
 PRESETS = {
     "demo": (
         dict(block_size=128, n_layer=2, n_head=4, n_embd=128),
-        dict(max_steps=700, batch_size=32, rows="stories", optimizer="muon", learning_rate=0.013, min_lr=0.0,
+        dict(max_steps=550, batch_size=32, rows="stories", optimizer="muon", learning_rate=0.013, min_lr=0.0,
              warmup_steps=20, weight_decay=0.0)),
     "laptop": (
         dict(block_size=128, n_layer=4, n_head=4, n_embd=128),
