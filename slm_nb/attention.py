@@ -13,7 +13,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-# %% ../nbs/01_attention.ipynb #b77b19fb
+# %% ../nbs/01_attention.ipynb #30dfb173
 def show_attention(
     weights,  # weights (T, T), or (n_head, T, T) for one map per head
     tokens,  # list of the T token texts
@@ -36,7 +36,7 @@ def show_attention(
     if ax is None:
         _, ax = plt.subplots(figsize=(side, side), layout="constrained")
     labels = [t.replace(" ", "·").replace("\n", "↵").replace("$", r"\$") for t in tokens]
-    ax.imshow(weights.masked_fill(weights == 0, float("nan")), cmap="viridis", vmin=0)
+    image = ax.imshow(weights.masked_fill(weights == 0, float("nan")), cmap="viridis", vmin=0)
     ax.set_xticks(range(T), labels, rotation=90)
     ax.set_yticks(range(T), labels)
     ax.set(xlabel="is read", ylabel="reads", title=title)
@@ -44,6 +44,8 @@ def show_attention(
         for i, j in weights.nonzero().tolist():
             color = "white" if weights[i, j] < 0.6 * weights.max() else "black"
             ax.text(j, i, f"{weights[i, j]:.2f}", ha="center", va="center", fontsize=7, color=color)
+    else:
+        ax.figure.colorbar(image, ax=ax, label="weight", shrink=0.7)
     return ax
 
 # %% ../nbs/01_attention.ipynb #492753a5
@@ -98,18 +100,20 @@ class CausalSelfAttention(nn.Module):
         y = y.transpose(1, 2).reshape(B, T, C)  # heads side by side again
         return self.resid_dropout(self.c_proj(y))
 
-# %% ../nbs/01_attention.ipynb #513c04dc
+# %% ../nbs/01_attention.ipynb #b8f8f3ff
 @torch.no_grad()
 def influence(
     f,  # function of x (B, T, C) that gives (B, T, anything), say a module in eval mode
     x,  # input (B, T, C)
-    size=1.0,  # what is added to an input vector
+    size=1.0,  # largest number added to an input vector
 ):
     "How far each output moves, (T, T) in its largest number, when one input vector is changed: row output, column input."
+    # not the same amount everywhere: a LayerNorm would take that away and hide a leak
+    nudge = size * torch.linspace(-1, 1, x.size(2), device=x.device, dtype=x.dtype)
     before, columns = f(x), []
     for s in range(x.size(1)):
         changed = x.clone()
-        changed[:, s] += size
+        changed[:, s] += nudge
         columns.append((f(changed) - before).abs().amax(dim=(0, 2)))  # (T,)
     return torch.stack(columns, dim=1)
 

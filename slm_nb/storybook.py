@@ -337,7 +337,7 @@ def judge(
 # %% ../nbs/10_storybook.ipynb #366d798a
 DEMO_STORIES, DEMO_HELD_OUT = 20_000, 500
 
-# %% ../nbs/10_storybook.ipynb #4ec8a82c
+# %% ../nbs/10_storybook.ipynb #bb56e6c3
 def demo(
     out="runs/demo",  # the folder of the run
     seed=0,  # of the stories, the model and its training
@@ -353,7 +353,7 @@ def demo(
     out, book = claim_folder(out, overwrite), Storybook()
     texts = book.corpus(DEMO_STORIES + DEMO_HELD_OUT, seed)
     held_out, known = texts[:DEMO_HELD_OUT], texts[DEMO_HELD_OUT:]
-    prepare({"train": known, "validation": held_out}, out / "data", tokenizer="bpe:2048", progress=False)
+    prepare({"train": known, "validation": held_out}, out / "data", tokenizer="bpe:1920", progress=False)
     log_probs, encoding = [book.read(story).log_prob for story in held_out], load_tokenizer(out / "data")
 
     floor = -sum(log_probs) / sum(len(ids) + 1 for ids in encoding.encode_ordinary_batch(held_out))
@@ -363,6 +363,6 @@ def demo(
     trainer = Trainer(out / "data", out, "demo", seed=seed, progress=progress, validate=validate, entropy_floor=floor, **settings)
     trainer.fit()
     against = compare(trainer.model, torch.float32)
-    stories = tell(*load_model(out), num_samples=100, temperature=1.0, max_new_tokens=trainer.model_config.block_size, seed=seed)
+    stories = tell(*load_model(out), num_samples=100, temperature=0.7, max_new_tokens=trainer.model_config.block_size, seed=seed)
     trainer.summarize(**{name: against[name] for name in ("entropy_floor", "gap", "gap_se")}, **judge(book, stories, known))
     return trainer.summary, stories

@@ -247,15 +247,15 @@ def load_weights(
     weights = load_file(str(path))
     model.load_state_dict({**weights, "lm_head.weight": weights["transformer.wte.weight"]})
 
-# %% ../nbs/04_train.ipynb #08e27599
+# %% ../nbs/04_train.ipynb #e1164259
 PRESETS = {
     "demo": (
         dict(block_size=128, n_layer=2, n_head=4, n_embd=128),
-        dict(max_steps=1500, batch_size=16, rows="stories", optimizer="muon", learning_rate=0.01, min_lr=0.0, warmup_steps=20,
-             weight_decay=0.0, eval_every=100, checkpoint_every=500)),
+        dict(max_steps=700, batch_size=32, rows="stories", optimizer="muon", learning_rate=0.013, min_lr=0.0,
+             warmup_steps=20, weight_decay=0.0)),
     "laptop": (
         dict(block_size=128, n_layer=4, n_head=4, n_embd=128),
-        dict(max_steps=1200, batch_size=32, optimizer="muon", learning_rate=4e-3, warmup_steps=50, eval_every=200, checkpoint_every=200)),
+        dict(max_steps=1250, batch_size=32, optimizer="muon", learning_rate=0.01, min_lr=0.0, warmup_steps=50, eval_every=250)),
     "classic-51m": (
         dict(block_size=256, n_layer=8, n_head=8, n_embd=512, dropout=0.1),
         dict(max_steps=1250, batch_size=32, accumulation_steps=32, learning_rate=5e-4, warmup_steps=63, eval_every=125)),
