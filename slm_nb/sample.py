@@ -55,7 +55,7 @@ def filter_logits(
         logits = logits.masked_fill(excluded.scatter(-1, order, excluded), -torch.inf)  # in the vocabulary's order again
     return logits
 
-# %% ../nbs/05_sample.ipynb #fd3e3521
+# %% ../nbs/05_sample.ipynb #57c4701a
 def show_next_token(
     model,  # a `GPT`
     encoding,  # its tokenizer
@@ -71,7 +71,7 @@ def show_next_token(
 
     logits = next_logits(model, encoding, text).float().cpu()  # (V,)
     drawn = filter_logits(logits, temperature, top_k, top_p).softmax(-1)
-    before = filter_logits(logits, temperature or 1.0).softmax(-1)
+    before = filter_logits(logits, temperature or 1.0).softmax(-1)  # beside greedy, the chances at temperature 1
     probs, top = before.topk(min(n, len(before)))
     if ax is None: ax = plt.subplots(figsize=(5, 0.6 + 0.25 * len(top)), layout="constrained")[1]
     labels = [encoding.decode_single_token_bytes(i).decode("utf-8", "backslashreplace") for i in top.tolist()]
@@ -115,7 +115,7 @@ def tell(
     rows = model.generate(idx, max_new_tokens, temperature, top_k, top_p, stop_token=end, generator=generator)[:, 1:].tolist()
     return [encoding.decode(row[:row.index(end)] if end in row else row) for row in rows]
 
-# %% ../nbs/05_sample.ipynb #2909f5bc
+# %% ../nbs/05_sample.ipynb #52849933
 def _read_config(
     path,  # a run's config.json
 ):
@@ -124,7 +124,7 @@ def _read_config(
     except (ValueError, KeyError, TypeError) as e:
         raise ValueError(f'{path} does not describe a model ({type(e).__name__}: {e}): it needs {{"model": {{the fields of GPTConfig}}}}') from None
 
-# %% ../nbs/05_sample.ipynb #f4f589f6
+
 def load_model(
     run,  # a folder with config.json, tokenizer.json and model.safetensors, as training leaves it
     device=None,  # where to put the model, such as "cpu"; None for the best there is
