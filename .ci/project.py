@@ -70,7 +70,7 @@ def notebooks():
 
     for path in NOTEBOOKS:
         began, notebook = time.time(), nbformat.read(path, as_version=4)
-        notebook.cells = [cell for cell in notebook.cells if "nbdev_export()" not in cell.source and not cell.source.startswith("#| notest")]
+        notebook.cells = [cell for cell in notebook.cells if "nbdev_export()" not in cell.source and not cell.source.startswith(("#| notest", "#| eval: false"))]
         NotebookClient(notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
         print(f"{path.name}: ran in {time.time() - began:.0f} s", flush=True)
     return []
