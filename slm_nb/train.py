@@ -161,7 +161,7 @@ def autocast(
     if dtype == torch.float32: return nullcontext()
     return torch.autocast(torch.device(device).type, dtype)
 
-# %% ../nbs/04_train.ipynb #caf08e89
+# %% ../nbs/04_train.ipynb #eceec55e
 def update(
     model,  # a GPT, or what torch.compile made of it
     optimizers,  # a list of optimizers
@@ -173,7 +173,7 @@ def update(
     "Update the weights once. Returns the batch's loss before the update and the norm of its gradient, as tensors."
     total, scaler = 0.0, scaler or torch.amp.GradScaler(enabled=False)
     for x, y in micro_batches:
-        with autocast(x.device, dtype): _, loss = model(x, y)
+        with autocast(x.device, dtype): _, loss = model(x, y, return_logits=False)
         scaler.scale(loss / len(micro_batches)).backward()
         total = total + loss.detach() / len(micro_batches)
     for optimizer in optimizers: scaler.unscale_(optimizer)
@@ -183,7 +183,7 @@ def update(
     for optimizer in optimizers: optimizer.zero_grad()
     return total, norm
 
-# %% ../nbs/04_train.ipynb #18de433b
+# %% ../nbs/04_train.ipynb #90250f59
 @torch.no_grad()
 def evaluate(
     model,  # a GPT
@@ -202,7 +202,7 @@ def evaluate(
         rows = [torch.from_numpy(tokens[s : s + size + 1].astype(np.int64)) for s in starts[i : i + batch_size]]
         n = torch.tensor([len(row) - 1 for row in rows])
         rows = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1).to(device)  # (B, T + 1)
-        with autocast(device, dtype): _, loss = model(rows[:, :-1].clamp(min=0), rows[:, 1:])
+        with autocast(device, dtype): _, loss = model(rows[:, :-1].clamp(min=0), rows[:, 1:], return_logits=False)
         total, count = total + loss.item() * n.sum().item(), count + n.sum().item()
     model.train(was_training)
     return total / count
@@ -247,7 +247,7 @@ def load_weights(
     weights = load_file(str(path))
     model.load_state_dict({**weights, "lm_head.weight": weights["transformer.wte.weight"]})
 
-# %% ../nbs/04_train.ipynb #e1164259
+# %% ../nbs/04_train.ipynb #78841bb4
 PRESETS = {
     "demo": (
         dict(block_size=128, n_layer=2, n_head=4, n_embd=128),
@@ -255,7 +255,7 @@ PRESETS = {
              warmup_steps=20, weight_decay=0.0)),
     "laptop": (
         dict(block_size=128, n_layer=4, n_head=4, n_embd=128),
-        dict(max_steps=1250, batch_size=32, optimizer="muon", learning_rate=0.01, min_lr=0.0, warmup_steps=50, eval_every=250)),
+        dict(max_steps=1900, batch_size=32, optimizer="muon", learning_rate=0.01, min_lr=0.0, warmup_steps=50, eval_every=250)),
     "classic-51m": (
         dict(block_size=256, n_layer=8, n_head=8, n_embd=512, dropout=0.1),
         dict(max_steps=1250, batch_size=32, accumulation_steps=32, learning_rate=5e-4, warmup_steps=63, eval_every=125)),
