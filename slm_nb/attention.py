@@ -108,11 +108,12 @@ class CausalSelfAttention(nn.Module):
         "Attention weights (B, n_head, T, T) of every head for x (B, T, C), without dropout: for pictures."
         return attention(*self.qkv(x))[1]
 
-    def forward(self, x):
+    def forward(self, x, attend=None):
         B, T, C = x.shape
         q, k, v = self.qkv(x)
+        if attend: y = attend(q, k, v)  # a memory of earlier keys and values, chapter 05
         # a function does not know whether we train, so we tell it
-        y = causal_attention(q, k, v, self.attn_dropout if self.training else 0.0)
+        else: y = causal_attention(q, k, v, self.attn_dropout if self.training else 0.0)
         y = y.transpose(1, 2).reshape(B, T, C)  # heads side by side again
         return self.resid_dropout(self.c_proj(y))
 

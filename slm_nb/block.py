@@ -47,6 +47,6 @@ class Block(nn.Module):
         self.ln2 = nn.LayerNorm(n_embd, bias=bias)
         self.mlp = MLP(n_embd, dropout, bias)
 
-    def forward(self, x):
-        x = x + self.attn(self.ln1(x))  # (B, T, C)
+    def forward(self, x, attend=None):
+        x = x + self.attn(self.ln1(x), attend)  # (B, T, C)
         return x + self.mlp(self.ln2(x))  # (B, T, C)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'Parser', 'add_fields', 'demo_flags', 'run_demo', 'free_folder', 'prepare_flags', 'run_prepare',
-           'train_flags', 'run_train', 'plot_flags', 'run_plot', 'sample_flags', 'run_sample', 'no_flags',
+           'train_flags', 'run_train', 'plot_flags', 'run_plot', 'sample_flags', 'run_sample', 'tell_one', 'no_flags',
            'run_presets', 'main']
 
 # %% ../nbs/14_cli.ipynb #07272013
@@ -145,32 +145,51 @@ def run_plot(
 
     print(f"curves: {save_plot(*args.runs, out=args.out)}")
 
-# %% ../nbs/14_cli.ipynb #a267149d
+# %% ../nbs/14_cli.ipynb #8a755a25
 def sample_flags(
     parser,  # the command's own parser
 ):
     "The flags of `slm_nb sample`."
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
-    parser.add_argument("prompt", metavar="PROMPT", nargs="?", default="", help="how the story begins (default: the model begins it)")
+    parser.add_argument("prompt", metavar="PROMPT", nargs="?", help='how the story begins; "" lets the model begin (default: asks, again and again)')
     parser.add_argument("--max-new-tokens", type=int, default=200, help="tokens to tell at most (default: 200)")
     parser.add_argument("--temperature", type=float, default=0.8, help="0 the most probable token, 1 as the model has it (default: 0.8)")
     parser.add_argument("--top-k", type=int, help="choose among so many most probable tokens")
     parser.add_argument("--top-p", type=float, help="choose among the fewest tokens that have this much probability together")
+    parser.add_argument("--min-p", type=float, help="choose among tokens with at least this share of the largest probability")
+    parser.add_argument("--repetition-penalty", type=float, default=1.0, help="above 1, words that were said fall back (default: 1)")
     parser.add_argument("--num-samples", type=int, default=1, help="stories to tell (default: 1)")
+    parser.add_argument("--no-cache", action="store_true", help="compute all positions again for each token: slower, the same story")
+    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16"), help="of the weights (default: auto, what tells faster here)")
     parser.add_argument("--seed", type=int, help="for the same story again")
     parser.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (default: auto)")
 
-# %% ../nbs/14_cli.ipynb #94f61f5c
+# %% ../nbs/14_cli.ipynb #2cfb2b89
 def run_sample(
     args,  # the parsed flags
 ):
     "Tell stories with a trained model."
-    from slm_nb.sample import load_model, tell
+    from slm_nb.sample import load_model
     from slm_nb.train import pick_device
 
-    model, encoding = load_model(args.run, pick_device(args.device))
-    print("\n\n".join(tell(model, encoding, args.prompt, max_new_tokens=args.max_new_tokens, temperature=args.temperature,
-                          top_k=args.top_k, top_p=args.top_p, seed=args.seed, num_samples=args.num_samples)))
+    model, encoding = load_model(args.run, pick_device(args.device), args.dtype)
+    if args.prompt is not None: return tell_one(args, model, encoding, args.prompt)
+    while True:
+        try: prompt = input("prompt> ")
+        except EOFError: return print()
+        tell_one(args, model, encoding, prompt)
+
+# %% ../nbs/14_cli.ipynb #0f11c7e4
+def tell_one(args, model, encoding, prompt):
+    "Tell the story of a prompt as it comes, or several stories one after the other."
+    from slm_nb.sample import stream, tell
+
+    settings = {name: getattr(args, name) for name in ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")}
+    settings["use_cache"] = not args.no_cache
+    if args.num_samples != 1: return print("\n\n".join(tell(model, encoding, prompt, num_samples=args.num_samples, **settings)))
+    print(prompt, end="", flush=True)
+    for piece in stream(model, encoding, prompt, **settings): print(piece, end="", flush=True)
+    print()
 
 # %% ../nbs/14_cli.ipynb #816e0927
 def no_flags(

@@ -102,15 +102,15 @@ class GPT(nn.Module):
         if isinstance(module, (nn.Linear, nn.Embedding)): nn.init.normal_(module.weight, std=0.02)
         if isinstance(module, nn.Linear) and module.bias is not None: nn.init.zeros_(module.bias)
 
-    def hidden(self, idx):
-        "The stream after the last block, normalised, (B, T, C): multiply by `lm_head` for the scores."
+    def hidden(self, idx, cache=None):
+        "The stream after the last block, normalised, (B, T, C): multiply by `lm_head` for the scores. With a `KVCache`, idx goes on after what it holds."
         if idx.dim() != 2: raise ValueError(f"idx must have two dimensions, (B, T), not the shape {tuple(idx.shape)}")
         B, T = idx.shape
         if T > self.config.block_size:
             raise ValueError(f"a row of {T} tokens is longer than the model's block_size of {self.config.block_size}")
-        position = torch.arange(T, device=idx.device)  # (T,)
+        position = cache.extend(T) if cache else torch.arange(T, device=idx.device)  # (B, T) or (T,)
         x = self.transformer.drop(self.transformer.wte(idx) + self.transformer.wpe(position))  # (B, T, C)
-        for block in self.transformer.h: x = block(x)
+        for i, block in enumerate(self.transformer.h): x = block(x, cache.layer(i) if cache else None)
         return self.transformer.ln_f(x)
 
     def forward(self, idx, targets=None, return_logits=True):
@@ -142,32 +142,44 @@ def flops_per_token(
 # %% ../nbs/03_gpt.ipynb #4021f60d
 @patch
 @torch.no_grad()
+def next_tokens(
+    self: GPT,
+    idx,  # the tokens so far, (B, T), or a list of B tensors (T,) of different lengths; at least one token in each
+    max_new_tokens,  # how many to add at most
+    stop_token=None,  # end when every row has produced this token; rows that ended before are filled up with it
+    use_cache=True,  # keep keys and values while the text fits into block_size; the tokens are the same
+    **choice,  # temperature, top_k, top_p, min_p, repetition_penalty, generator: see `choose_token` in slm_nb.sample
+):
+    "Yield the next token of each row, (B, 1), again and again; dropout is off meanwhile."
+    from slm_nb.sample import Rows, choose_token  # here, not above: that module imports this one
+
+    rows, training = Rows(self, idx, max_new_tokens, use_cache), self.training
+    ended, punish = torch.zeros_like(rows.length, dtype=torch.bool), choice.get("repetition_penalty", 1.0) != 1
+    self.eval()
+    try:
+        for _ in range(max_new_tokens):
+            token = choose_token(self.lm_head(rows.last_hidden()), seen=rows.seen() if punish else None, **choice)  # (B, 1)
+            if stop_token is not None:
+                token = token.masked_fill(ended, stop_token)
+                ended |= token == stop_token
+            rows.append(token)
+            yield token
+            if stop_token is not None and ended.all(): break
+    finally:
+        self.train(training)
+
+# %% ../nbs/03_gpt.ipynb #0b94a9cd
+@patch
 def generate(
     self: GPT,
-    idx,  # the tokens so far, (B, T), at least one in each row
+    idx,  # the tokens so far, (B, T), or a list of B tensors (T,) of different lengths; at least one token in each
     max_new_tokens,  # how many to add at most
     temperature=1.0,  # below 1 safer, above 1 bolder, 0 always the most probable token
     top_k=None,  # choose among this many most probable tokens; None for all
     top_p=None,  # choose among the fewest tokens whose probabilities reach this sum; None for all
-    stop_token=None,  # end when every row has produced this token; rows that ended before are filled up with it
-    generator=None,  # a `torch.Generator` on the device of idx, to make the same choices again
+    **settings,  # of `next_tokens`: stop_token, use_cache, min_p, repetition_penalty, generator
 ):
-    "`idx` with up to `max_new_tokens` more tokens in each row, (B, T + new); dropout is off whatever the model's mode."
-    from slm_nb.sample import choose_token  # here, not above: that module imports this one
-
-    if idx.dim() != 2 or idx.shape[1] == 0:
-        raise ValueError(f"generate needs ids of shape (B, T) with at least one token in a row, not {tuple(idx.shape)}")
-    training, ended = self.training, torch.zeros(len(idx), 1, dtype=torch.bool, device=idx.device)
-    self.eval()
-    try:
-        for _ in range(max_new_tokens):
-            x = self.hidden(idx[:, -self.config.block_size:])  # (B, T, C): no more tokens than there are positions
-            token = choose_token(self.lm_head(x[:, -1]), temperature, top_k, top_p, generator)  # (B, 1)
-            if stop_token is not None:
-                token = token.masked_fill(ended, stop_token)
-                ended |= token == stop_token
-            idx = torch.cat([idx, token], dim=1)  # (B, T) -> (B, T + 1)
-            if ended.all(): break
-    finally:
-        self.train(training)
-    return idx
+    "`idx` with up to `max_new_tokens` more tokens in each row: (B, T + new), or a list of tensors if it was one."
+    new = list(self.next_tokens(idx, max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, **settings))
+    if torch.is_tensor(idx): return torch.cat([idx, *new], dim=1)  # (B, T + new)
+    return [torch.cat([row, *(token[i] for token in new)]) for i, row in enumerate(idx)]

@@ -336,7 +336,7 @@ def load_checkpoint(
         optimizer.load_state_dict({**optimizer.state_dict(), "state": memories})
     return json.loads(header["state"])
 
-# %% ../nbs/04_train.ipynb #78841bb4
+# %% ../nbs/04_train.ipynb #acb9d197
 PRESETS = {
     "demo": (
         dict(block_size=128, n_layer=2, n_head=4, n_embd=128),
@@ -344,7 +344,7 @@ PRESETS = {
              warmup_steps=20, weight_decay=0.0)),
     "laptop": (
         dict(block_size=128, n_layer=4, n_head=4, n_embd=128),
-        dict(max_steps=1900, batch_size=32, optimizer="muon", learning_rate=0.01, min_lr=0.0, warmup_steps=50, eval_every=250)),
+        dict(max_steps=1750, batch_size=32, optimizer="muon", learning_rate=0.01, min_lr=0.0, warmup_steps=50, eval_every=250)),
     "classic-51m": (
         dict(block_size=256, n_layer=8, n_head=8, n_embd=512, dropout=0.1),
         dict(max_steps=1250, batch_size=32, accumulation_steps=32, learning_rate=5e-4, warmup_steps=63, eval_every=125)),
