@@ -220,7 +220,7 @@ COMMANDS = {
     "presets": (no_flags, run_presets),
 }
 
-# %% ../nbs/14_cli.ipynb #81009c8a
+# %% ../nbs/14_cli.ipynb #96d7c5fd
 def main(
     argv=None,  # a list of words; what was typed unless given
 ):
@@ -235,7 +235,7 @@ def main(
     args = parser.parse_args(argv)
     try: COMMANDS[args.command][1](args)
     except KeyboardInterrupt as e:  # a run that was asked to stop says how to go on
-        print(f"slm_nb {args.command}: {e or 'stopped'}", file=sys.stderr)
+        print(f"slm_nb {args.command}: {str(e) or 'stopped'}", file=sys.stderr)
         return getattr(e, "status", 130)
     except (ValueError, OSError, ImportError, MemoryError, FloatingPointError) as e:
         print(f"slm_nb {args.command}: {' '.join(str(e).split())}", file=sys.stderr)

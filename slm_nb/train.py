@@ -372,14 +372,14 @@ def make_configs(
 # %% ../nbs/04_train.ipynb #638016a5
 RUN_FILES = ("config.json", "tokenizer.json", "metrics.jsonl", "checkpoints", "model.safetensors", "summary.json", "loss.png", "tensorboard")
 
-# %% ../nbs/04_train.ipynb #1afd73ef
+# %% ../nbs/04_train.ipynb #de4fde0e
 def claim_folder(
     out,  # the folder of a run to be
     overwrite=False,  # whether an earlier run in it may be removed
 ):
     "Make the folder of a run; one that holds a run already is refused, or emptied of it if `overwrite` says so."
     out = Path(out)
-    kept = [out / name for name in RUN_FILES if (out / name).exists()]
+    kept = [out / name for name in RUN_FILES if (out / name).is_file() or any((out / name).glob("*"))]
     if kept and not overwrite:
         raise FileExistsError(f"{out} holds a run already: go on with it (--resume), choose another folder, or overwrite it (--overwrite)")
     try: (out / "checkpoints").mkdir(parents=True, exist_ok=True)
