@@ -8,11 +8,12 @@ __all__ = ['PREFIXES', 'BLOCK_NAMES', 'MASKS', 'GELUS', 'USUAL', 'WEIGHT_FILES',
            'recover_merges', 'tokenizer_json', 'gpt2_weights', 'gpt2_config', 'export_transformers', 'run_result',
            'model_card', 'write_hub_folder', 'push_to_hub']
 
-# %% ../nbs/15_doors.ipynb #15d1d38c
+# %% ../nbs/15_doors.ipynb #79c41500
 import json
 import re
 import shutil
 import tempfile
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -22,12 +23,12 @@ from .model import GPT, GPTConfig
 from .tokenize import END_OF_TEXT, GPT2_PATTERN, load_tokenizer
 from .train import bits_per_byte, fit_weights, read_metrics, read_run, read_tensors, write_whole
 
-# %% ../nbs/15_doors.ipynb #2bba6b67
+# %% ../nbs/15_doors.ipynb #e5348cf0
 PREFIXES = re.compile(r"^(_orig_mod\.|module\.)+")  # of compiled and of distributed models
 BLOCK_NAMES = {"ln_1": "ln1", "ln_2": "ln2"}  # theirs: ours
 MASKS = (".attn.bias", ".attn.masked_bias")  # buffers of older files, no weights
 
-# %% ../nbs/15_doors.ipynb #d5b51b81
+
 def our_name(
     name,  # of a weight, as in a file
 ):
@@ -56,11 +57,11 @@ def our_weights(
         raise ValueError(f"{path}: lm_head.weight is not transformer.wte.weight: our model reads and scores with one table")
     return weights, turned
 
-# %% ../nbs/15_doors.ipynb #373ca19c
+# %% ../nbs/15_doors.ipynb #5e830f74
 GELUS = {"gelu": "exact", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu_fast": "tanh"}  # names in transformers
 USUAL = dict(model_type="gpt2", layer_norm_epsilon=1e-5, scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False)
 
-# %% ../nbs/15_doors.ipynb #13d2d434
+
 def config_of(
     weights,  # of our_weights
     settings,  # what a config says beside the weights, a dict; may be empty
@@ -77,14 +78,15 @@ def config_of(
     n_head = n_head or settings.get("n_head") or (C // 64 if C % 64 == 0 else None)
     if n_head is None: raise ValueError(f"{path} does not say how many heads its width of {C} is shared among: give n_head")
     layers = {name.split(".")[2] for name in weights if name.startswith("transformer.h.")}
-    dropout = settings.get("dropout", settings.get("resid_pdrop", 0.0))
-    return GPTConfig(V, weights["transformer.wpe.weight"].shape[0], len(layers), n_head, C, dropout,
-                     "transformer.ln_f.bias" in weights, GELUS.get(gelu, gelu))
+    said = {"dropout": settings.get("resid_pdrop", 0.0), **{f.name: settings[f.name] for f in fields(GPTConfig) if f.name in settings}}
+    return GPTConfig(**{**said, **dict(
+        vocab_size=V, block_size=weights["transformer.wpe.weight"].shape[0], n_layer=len(layers), n_head=n_head, n_embd=C,
+        bias="transformer.ln_f.bias" in weights, gelu=GELUS.get(gelu, gelu))})
 
-# %% ../nbs/15_doors.ipynb #2c9387b2
+# %% ../nbs/15_doors.ipynb #da5941da
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "best_model_params.pt")
 
-# %% ../nbs/15_doors.ipynb #208ca740
+
 def download(
     repo_id,  # such as "openai-community/gpt2"
     revision=None,  # a branch, a tag or a commit; main unless given
@@ -263,11 +265,11 @@ def run_result(
     best = min(evaluated, key=lambda line: line["val_loss"])
     return dict(val_loss=best["val_loss"], bits_per_byte=bits_per_byte(best["val_loss"], config["data"]["validation"]), tokens=best["tokens"])
 
-# %% ../nbs/15_doors.ipynb #59e1cdac
+# %% ../nbs/15_doors.ipynb #afcc1fef
 CARD = """---
 library_name: transformers
 pipeline_tag: text-generation
-tags: [gpt2, tinystories, slm_nb]
+tags: [gpt2, slm_nb]
 ---
 
 # {name}
@@ -319,10 +321,10 @@ def model_card(
     return CARD.format_map({**facts, "name": (repo_id or Path(run).resolve().name).split("/")[-1], "where": repo_id or Path(run).resolve().name,
                             "floor": "" if floor is None else f"\n| entropy floor | {floor:.3f} nats per token, the least possible |"})
 
-# %% ../nbs/15_doors.ipynb #7814bddb
+# %% ../nbs/15_doors.ipynb #db847612
 OWN_FILES = ("config.json", "tokenizer.json", "model.safetensors", "metrics.jsonl", "summary.json", "loss.png")  # of a run, for others
 
-# %% ../nbs/15_doors.ipynb #de9bfa72
+
 def write_hub_folder(
     run,  # the folder of a run
     folder,  # made if missing
