@@ -8,13 +8,14 @@ __all__ = ['PREFIXES', 'BLOCK_NAMES', 'MASKS', 'GELUS', 'USUAL', 'WEIGHT_FILES',
            'recover_merges', 'tokenizer_json', 'gpt2_weights', 'gpt2_config', 'export_transformers', 'run_result',
            'model_card', 'write_hub_folder', 'push_to_hub']
 
-# %% ../nbs/15_doors.ipynb #79c41500
+# %% ../nbs/15_doors.ipynb #b2d95adc
 import json
 import re
 import shutil
 import tempfile
 from dataclasses import fields
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 from safetensors.torch import save_file
@@ -83,7 +84,7 @@ def config_of(
         vocab_size=V, block_size=weights["transformer.wpe.weight"].shape[0], n_layer=len(layers), n_head=n_head, n_embd=C,
         bias="transformer.ln_f.bias" in weights, gelu=GELUS.get(gelu, gelu))})
 
-# %% ../nbs/15_doors.ipynb #da5941da
+# %% ../nbs/15_doors.ipynb #4374b1f0
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "best_model_params.pt")
 
 
@@ -105,8 +106,7 @@ def download(
         except LocalEntryNotFoundError: offline = True  # out of reach: from here on only what the cache has
         except EntryNotFoundError: pass
         except HfHubHTTPError as e:
-            why = (str(e).strip().splitlines() or [type(e).__name__])[0]
-            raise FileNotFoundError(f"{repo_id}: no such file or folder here, and the Hub does not give it: {why}") from None
+            raise FileNotFoundError(f"{repo_id}: no such file or folder here, and the Hub does not give it: {shorten(str(e), 200)}") from None
         else:
             if name in WEIGHT_FILES: return path
     if not offline: raise FileNotFoundError(f"{repo_id}: this Hub repository has none of {', '.join(WEIGHT_FILES)}")
@@ -227,7 +227,7 @@ def gpt2_config(
         layer_norm_epsilon=1e-5, attn_pdrop=c.dropout, embd_pdrop=c.dropout, resid_pdrop=c.dropout, initializer_range=0.02,
         bos_token_id=end_of_text_id, eos_token_id=end_of_text_id, tie_word_embeddings=True, torch_dtype="float32")
 
-# %% ../nbs/15_doors.ipynb #f3e7e24a
+# %% ../nbs/15_doors.ipynb #75b7ca72
 def export_transformers(
     model,  # a GPT
     encoding,  # its tokenizer, a tiktoken.Encoding
@@ -237,6 +237,7 @@ def export_transformers(
     if encoding.n_vocab > model.config.vocab_size:
         raise ValueError(f"the tokenizer has {encoding.n_vocab} tokens, the model only {model.config.vocab_size}: they are not of one run")
     folder, end = Path(folder), encoding.eot_token
+    if "model" in (read_run(folder) or {}): raise FileExistsError(f"{folder} is the folder of a run, whose files have the same names: choose another")
     folder.mkdir(parents=True, exist_ok=True)
     weights = gpt2_weights(model)
     write_whole(folder / "model.safetensors", lambda path: save_file(weights, str(path), {"format": "pt"}))
@@ -252,11 +253,11 @@ def export_transformers(
         write_whole(folder / name, lambda path: path.write_text(text, encoding="utf-8"))
     return folder
 
-# %% ../nbs/15_doors.ipynb #f09744a3
+# %% ../nbs/15_doors.ipynb #6b1bbf49
 def run_result(
     run,  # the folder of a run
 ):
-    "Loss, bits per byte and tokens of the best weights of a run, as a dict; of its last evaluation if it has not finished."
+    "Loss, bits per byte and tokens of the best weights of a run, as a dict; of its best evaluation so far if it has not finished."
     config, path = read_run(run), Path(run) / "summary.json"
     if config is None: raise FileNotFoundError(f"no config.json in {run}: is it the folder of a run?")
     if path.is_file(): return json.loads(path.read_text(encoding="utf-8"))
@@ -265,7 +266,7 @@ def run_result(
     best = min(evaluated, key=lambda line: line["val_loss"])
     return dict(val_loss=best["val_loss"], bits_per_byte=bits_per_byte(best["val_loss"], config["data"]["validation"]), tokens=best["tokens"])
 
-# %% ../nbs/15_doors.ipynb #afcc1fef
+# %% ../nbs/15_doors.ipynb #600c577e
 CARD = """---
 library_name: transformers
 pipeline_tag: text-generation
@@ -299,9 +300,10 @@ print(tell("<|endoftext|>Once upon a time", max_new_tokens=200, do_sample=True, 
 With slm_nb, from the folder `run` of this repository, which is the run as it was trained:
 
 ```python
+from huggingface_hub import snapshot_download
 from slm_nb.sample import load_model, tell
 
-model, encoding = load_model("{where}/run")  # of a copy on this disk
+model, encoding = load_model(snapshot_download("{where}") + "/run")
 print(tell(model, encoding, "Once upon a time")[0])
 ```
 
@@ -341,7 +343,7 @@ def write_hub_folder(
     write_whole(folder / "README.md", lambda path: path.write_text(card, encoding="utf-8"))
     return folder
 
-# %% ../nbs/15_doors.ipynb #9127845e
+# %% ../nbs/15_doors.ipynb #a9e89da2
 def push_to_hub(
     run,  # the folder of a run
     repo_id,  # where it goes, such as "you/stories"
@@ -363,8 +365,7 @@ def push_to_hub(
             return str(address)
         except HFValidationError as e: raise ValueError(f"cannot upload to {repo_id}: {e}") from None
         except (HfHubHTTPError, LocalTokenNotFoundError) as e:
-            why = (str(e).strip().splitlines() or [type(e).__name__])[0]
-            raise PermissionError(f"the Hub refuses {repo_id} ({why}): log in with `hf auth login`, or give a token that may write there") from None
+            raise PermissionError(f"the Hub refuses {repo_id} ({shorten(str(e), 200)}): log in with `hf auth login`, or give a token that may write there") from None
         except Exception as e:  # the network's errors have several types, by the version of huggingface_hub
             raise ConnectionError(f"cannot reach the Hub to upload {repo_id} ({type(e).__name__}): connect to the network, "
                                   "or give a folder, which is written without it") from None
