@@ -8,7 +8,7 @@ __all__ = ['PREFIXES', 'BLOCK_NAMES', 'MASKS', 'GELUS', 'USUAL', 'WEIGHT_FILES',
            'recover_merges', 'tokenizer_json', 'gpt2_weights', 'gpt2_config', 'export_transformers', 'run_result',
            'model_card', 'write_hub_folder', 'push_to_hub']
 
-# %% ../nbs/15_doors.ipynb #b2d95adc
+# %% ../nbs/15_doors.ipynb #29711dfe
 import json
 import re
 import shutil
@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import save_file
 
 from .model import GPT, GPTConfig
-from .tokenize import END_OF_TEXT, GPT2_PATTERN, load_tokenizer
+from .tokenize import _hub_in_reach, END_OF_TEXT, GPT2_PATTERN, load_tokenizer
 from .train import bits_per_byte, fit_weights, read_metrics, read_run, read_tensors, write_whole
 
 # %% ../nbs/15_doors.ipynb #e5348cf0
@@ -84,7 +84,7 @@ def config_of(
         vocab_size=V, block_size=weights["transformer.wpe.weight"].shape[0], n_layer=len(layers), n_head=n_head, n_embd=C,
         bias="transformer.ln_f.bias" in weights, gelu=GELUS.get(gelu, gelu))})
 
-# %% ../nbs/15_doors.ipynb #4374b1f0
+# %% ../nbs/15_doors.ipynb #0244d63d
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "best_model_params.pt")
 
 
@@ -100,10 +100,10 @@ def download(
     def fetch(name, offline):
         return Path(hf_hub_download(repo_id, name, revision=revision, cache_dir=cache_dir, local_files_only=offline))
 
-    offline = False
+    offline = not _hub_in_reach()  # asked once: huggingface_hub would try five times for each file
     for name in ("config.json", *WEIGHT_FILES):
         try: path = fetch(name, offline)
-        except LocalEntryNotFoundError: offline = True  # out of reach: from here on only what the cache has
+        except LocalEntryNotFoundError: offline = True  # from here on only what the cache has
         except EntryNotFoundError: pass
         except HfHubHTTPError as e:
             raise FileNotFoundError(f"{repo_id}: no such file or folder here, and the Hub does not give it: {shorten(str(e), 200)}") from None
