@@ -20,14 +20,16 @@ class MLP(nn.Module):
         n_embd,  # width C of the vectors that come in and go out
         dropout=0.0,  # share of outputs dropped, only while training
         bias=True,  # whether the linear layers add a bias
+        gelu="exact",  # or "tanh", for weights that were trained with GPT-2's form
     ):
         super().__init__()
+        self.approximate = "tanh" if gelu == "tanh" else "none"
         self.c_fc = nn.Linear(n_embd, 4 * n_embd, bias=bias)
         self.c_proj = nn.Linear(4 * n_embd, n_embd, bias=bias)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x):
-        x = F.gelu(self.c_fc(x))  # (B, T, 4 * C), exact GELU, not GPT-2's tanh form
+        x = F.gelu(self.c_fc(x), approximate=self.approximate)  # (B, T, 4 * C)
         return self.dropout(self.c_proj(x))  # (B, T, C)
 
 # %% ../nbs/02_block.ipynb #be5bdf34
@@ -40,12 +42,13 @@ class Block(nn.Module):
         n_head,  # number of attention heads; must divide n_embd
         dropout=0.0,  # share of attention weights and outputs dropped, only while training
         bias=True,  # whether the linear layers and the norms add a bias
+        gelu="exact",  # or "tanh", as in `MLP`
     ):
         super().__init__()
         self.ln1 = nn.LayerNorm(n_embd, bias=bias)
         self.attn = CausalSelfAttention(n_embd, n_head, dropout, bias)
         self.ln2 = nn.LayerNorm(n_embd, bias=bias)
-        self.mlp = MLP(n_embd, dropout, bias)
+        self.mlp = MLP(n_embd, dropout, bias, gelu)
 
     def forward(self, x, attend=None):
         x = x + self.attn(self.ln1(x), attend)  # (B, T, C)

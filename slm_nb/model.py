@@ -66,6 +66,7 @@ class GPTConfig:
     n_embd: int = 512  # C, width of the vector that stands for a token
     dropout: float = 0.0  # share of values dropped while training; 0 suits a text seen once or twice
     bias: bool = True  # whether the linear layers and the LayerNorms have a bias
+    gelu: str = "exact"  # or "tanh", GPT-2's approximation, for weights trained with it
 
     def __post_init__(self):
         for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
@@ -73,6 +74,7 @@ class GPTConfig:
         if self.n_embd % self.n_head != 0:
             raise ValueError(f"n_embd ({self.n_embd}) must be a multiple of n_head ({self.n_head})")
         if not 0 <= self.dropout <= 1: raise ValueError(f"dropout must be between 0 and 1, not {self.dropout}")
+        if self.gelu not in ("exact", "tanh"): raise ValueError(f"gelu must be 'exact' or 'tanh', not {self.gelu!r}")
 
 # %% ../nbs/03_gpt.ipynb #4ebfdaba
 class GPT(nn.Module):
@@ -88,7 +90,8 @@ class GPT(nn.Module):
             wte=nn.Embedding(config.vocab_size, config.n_embd),  # a vector for each token
             wpe=nn.Embedding(config.block_size, config.n_embd),  # a vector for each position
             drop=nn.Dropout(config.dropout),
-            h=nn.ModuleList(Block(config.n_embd, config.n_head, config.dropout, config.bias) for _ in range(config.n_layer)),
+            h=nn.ModuleList(Block(config.n_embd, config.n_head, config.dropout, config.bias, config.gelu)
+                            for _ in range(config.n_layer)),
             ln_f=nn.LayerNorm(config.n_embd, bias=config.bias),
         ))
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
@@ -183,3 +186,15 @@ def generate(
     new = list(self.next_tokens(idx, max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, **settings))
     if torch.is_tensor(idx): return torch.cat([idx, *new], dim=1)  # (B, T + new)
     return [torch.cat([row, *(token[i] for token in new)]) for i, row in enumerate(idx)]
+
+# %% ../nbs/03_gpt.ipynb #e82093ac
+@patch(cls_method=True)
+def from_pretrained(
+    cls: GPT,
+    source,  # a run's folder, a file of weights, a folder of `transformers`, or a Hub id
+    **options,  # revision, cache_dir and n_head, as in `load_pretrained`
+):
+    "A trained GPT in eval mode; see `load_pretrained` in slm_nb.hub for what is understood and what the errors are."
+    from slm_nb.hub import load_pretrained  # here, not above: that module imports this one
+
+    return load_pretrained(source, **options)
