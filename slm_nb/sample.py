@@ -137,6 +137,8 @@ class Rows:
         self.length = torch.tensor([[len(row)] for row in idx], device=device)  # (B, 1)
         self.text = torch.zeros(len(idx), self.longest + max_new_tokens, dtype=torch.long, device=device)
         for row, tokens in zip(self.text, idx): row[:len(tokens)] = tokens
+        for bad in self.text[(self.text < 0) | (self.text >= model.config.vocab_size)][:1].tolist():
+            raise ValueError(f"the prompt holds the token {bad}; the model knows 0 to {model.config.vocab_size - 1}")
         self.cache = KVCache(model, len(idx)) if use_cache else None
 
     def append(self, token):
