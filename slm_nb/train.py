@@ -786,9 +786,8 @@ def train(
     "Train a GPT and keep the run in `out`. Returns the summary: val_loss, bits_per_byte, tokens, seconds, parameters."
     return Trainer(data, out, preset, **settings).fit()
 
-# %% ../nbs/04_train.ipynb #b5545096
-#| eval: false
-if __name__ == "__main__" and not in_notebook():
+# %% ../nbs/04_train.ipynb #e639e1a3
+if __name__ == "__main__" and globals().get("__spec__"):  # a notebook is "__main__" too, but only `python -m` has a spec
     from slm_nb.cli import main
 
     raise SystemExit(main(["train", *sys.argv[1:]]))
