@@ -126,20 +126,19 @@ def lr_find(
             if not losses[-1] < 2 * losses[0]: break
     return rates, losses
 
-# %% ../nbs/11_scale.ipynb #e714f3a5
+# %% ../nbs/11_scale.ipynb #2b6ca820
 def suggest_lr(
     rates,  # from lr_find
     losses,  # from lr_find
-    beta=0.8,  # how much the losses are smoothed
+    width=4,  # neighbours on either side over which the losses are averaged
 ):
-    "The rate at which the smoothed loss falls fastest (against the logarithm of the rate)."
-    smooth, mean = [], losses[0]
-    for i, loss in enumerate(losses):
-        mean = beta * mean + (1 - beta) * loss
-        smooth.append(mean)
-    best = min(range(len(smooth)), key=smooth.__getitem__)
-    slopes = [smooth[i + 1] - smooth[i - 1] for i in range(1, max(2, best))]
-    return rates[1 + min(range(len(slopes)), key=slopes.__getitem__)]
+    "The rate at which the smoothed loss falls fastest (against the logarithm of the rate), before its lowest point."
+    smooth = []
+    for i in range(len(losses)):
+        near = losses[max(0, i - width):i + width + 1]
+        smooth.append(sum(near) / len(near))
+    lowest = max(2, min(range(len(smooth)), key=smooth.__getitem__))
+    return rates[min(range(1, lowest), key=lambda i: smooth[i + 1] - smooth[i - 1])]
 
 # %% ../nbs/11_scale.ipynb #d04861b2
 def plot_lr_find(
