@@ -291,10 +291,9 @@ def inside_box(
     problem, surprise, reads = w.Label(), w.Image(format="png"), w.Image(format="png")
 
     def draw(image, show, *args):
-        with plt.ioff():
-            figure, png = show(model, encoding, story.value, *args).figure, io.BytesIO()
-            figure.savefig(png, format="png", dpi=90)
-            plt.close(figure)
+        figure, png = show(model, encoding, story.value, *args).figure, io.BytesIO()
+        figure.savefig(png, format="png", dpi=90)
+        plt.close(figure)  # before the cell ends, so that it is shown in the box alone
         image.value = png.getvalue()
 
     def look(_=None):
