@@ -9,7 +9,7 @@ __all__ = ['MLP', 'Block']
 import torch.nn as nn
 import torch.nn.functional as F
 
-from .attention import CausalSelfAttention
+from .attention import CausalSelfAttention, Linear
 
 # %% ../nbs/02_block.ipynb #71ab9d18
 class MLP(nn.Module):
@@ -24,8 +24,8 @@ class MLP(nn.Module):
     ):
         super().__init__()
         self.approximate = "tanh" if gelu == "tanh" else "none"
-        self.c_fc = nn.Linear(n_embd, 4 * n_embd, bias=bias)
-        self.c_proj = nn.Linear(4 * n_embd, n_embd, bias=bias)
+        self.c_fc = Linear(n_embd, 4 * n_embd, bias=bias)
+        self.c_proj = Linear(4 * n_embd, n_embd, bias=bias)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x):

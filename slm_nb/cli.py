@@ -265,7 +265,7 @@ def main(
     argv=None,  # a list of words; what was typed unless given
 ):
     "The command `slm_nb`. Returns its exit status."
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch is loaded
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # before torch is loaded
     argv = sys.argv[1:] if argv is None else argv
     parser = Parser(prog="slm_nb", description="A small language model, told as notebooks: learn, train, tell stories.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

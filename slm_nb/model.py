@@ -14,6 +14,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from fastcore.basics import patch
 
+from .attention import Linear
 from .block import Block
 
 # %% ../nbs/03_gpt.ipynb #1faa5641
@@ -94,7 +95,7 @@ class GPT(nn.Module):
                             for _ in range(config.n_layer)),
             ln_f=nn.LayerNorm(config.n_embd, bias=config.bias),
         ))
-        self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        self.lm_head = Linear(config.n_embd, config.vocab_size, bias=False)
         self.lm_head.weight = self.transformer.wte.weight  # tied: the same table reads tokens and scores them
         self.apply(self._init_weights)
         for name, p in self.named_parameters():

@@ -116,7 +116,9 @@ def choose_token(
 ):
     "One token id for each row, (B, 1), drawn from the filtered probabilities."
     probs = filter_logits(logits.float(), temperature, top_k, top_p, **settings).softmax(-1)
-    return torch.multinomial(probs, 1, generator=generator)
+    ends = probs.cumsum(-1)  # (B, V)
+    dart = torch.rand(len(ends), 1, device=ends.device, generator=generator) * ends[:, -1:]  # below the last end
+    return torch.searchsorted(ends, dart, right=True)
 
 # %% ../nbs/05_sample.ipynb #cd425d43
 class Rows:
@@ -172,7 +174,8 @@ class KVCache:
     ):
         config, like = model.config, model.lm_head.weight
         shape = (config.n_layer, batch_size, config.n_head, config.block_size, config.n_embd // config.n_head)
-        self.keys, self.values = like.new_zeros(shape), like.new_zeros(shape)
+        dtype = torch.float32 if like.device.type == "cpu" else like.dtype  # a CPU reads few numbers quicker so
+        self.keys, self.values = like.new_zeros(2, *shape, dtype=dtype)
         self.row = torch.arange(batch_size, device=like.device)[:, None]  # (B, 1)
         self.length, self.longest = torch.zeros_like(self.row), 0  # tokens held: of each row (B, 1), of the longest
 
@@ -187,10 +190,11 @@ class KVCache:
     def layer(self, i):
         "What attention calls in layer i: keep k and v (B, n_head, T, head_size), read everything kept."
         def attend(q, k, v):
-            self.keys[i][self.row, :, self.position] = k.transpose(1, 2)
-            self.values[i][self.row, :, self.position] = v.transpose(1, 2)
-            K, V = self.keys[i, :, :, :self.longest], self.values[i, :, :, :self.longest]  # (B, n_head, S, head_size)
-            return F.scaled_dot_product_attention(q, K, V, attn_mask=self.mask)
+            keys, values = self.keys[i], self.values[i]  # (B, n_head, block_size, head_size)
+            keys[self.row, :, self.position] = k.transpose(1, 2).to(keys.dtype)
+            values[self.row, :, self.position] = v.transpose(1, 2).to(keys.dtype)
+            K, V = keys[:, :, :self.longest], values[:, :, :self.longest]  # (B, n_head, S, head_size)
+            return F.scaled_dot_product_attention(q.to(K.dtype), K, V, attn_mask=self.mask).to(q.dtype)
         return attend
 
     def last_hidden(self, rows):
