@@ -80,11 +80,11 @@ def causal_attention(
 
 # %% ../nbs/01_attention.ipynb #d19e3209
 class Linear(nn.Linear):
-    "`nn.Linear`; few rows in float32 on a CPU are multiplied by all its cores, not by one."
+    "`nn.Linear`; on a CPU in float32, few rows are multiplied by a large matrix with all cores, not with one."
 
     def forward(self, x):
         rows, cores = x.numel() // self.in_features, torch.get_num_threads()
-        if (rows > 8 or x.device.type != "cpu" or x.dtype != torch.float32
+        if (rows > 8 or self.weight.numel() < 2**18 or x.device.type != "cpu" or x.dtype != torch.float32
                 or torch.is_grad_enabled() or not torch.backends.mkl.is_available()): return super().forward(x)
         x_T, share = x.reshape(-1, self.in_features).T, self.out_features // cores * cores
         parts = self.weight[:share].view(cores, -1, self.in_features)  # a piece for each core

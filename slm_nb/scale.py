@@ -4,11 +4,13 @@
 
 # %% auto #0
 __all__ = ['PEAKS', 'Stopped', 'StopRequest', 'join_ranks', 'rank', 'world_size', 'wait_for_ranks', 'sum_over_ranks',
-           'mean_over_ranks', 'peak_flops', 'lr_find', 'suggest_lr', 'plot_lr_find']
+           'mean_over_ranks', 'keep_freed_memory', 'peak_flops', 'lr_find', 'suggest_lr', 'plot_lr_find']
 
 # %% ../nbs/11_scale.ipynb #a8771956
+import ctypes
 import math
 import os
+import platform
 import signal
 import threading
 
@@ -86,6 +88,15 @@ def mean_over_ranks(
     value = value.clone()
     dist.all_reduce(value)
     return value / world_size()
+
+# %% ../nbs/11_scale.ipynb #504f5bc9
+def keep_freed_memory(
+    keep=True,  # False for the C library's own ways
+):
+    "Let this process keep the memory it frees for its next request; True where it could be told, which is Linux with glibc."
+    if platform.libc_ver()[0] != "glibc": return False
+    mallopt, M_TRIM_THRESHOLD, M_MMAP_MAX = ctypes.CDLL(None).mallopt, -1, -4  # from malloc.h
+    return bool(mallopt(M_MMAP_MAX, 0 if keep else 65536) and mallopt(M_TRIM_THRESHOLD, -1 if keep else 128 * 1024))
 
 # %% ../nbs/11_scale.ipynb #1e367e3b
 PEAKS = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "A10G": 70e12, "A10": 125e12,

@@ -31,7 +31,7 @@ from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from .model import GPT, GPTConfig
-from .scale import join_ranks, mean_over_ranks, peak_flops, rank, StopRequest, sum_over_ranks, wait_for_ranks, world_size
+from .scale import join_ranks, keep_freed_memory, mean_over_ranks, peak_flops, rank, StopRequest, sum_over_ranks, wait_for_ranks, world_size
 from .tokenize import get_batch, load_tokenizer, load_tokens, read_meta, save_tokenizer, story_starts
 
 # %% ../nbs/04_train.ipynb #87c25e55
@@ -443,6 +443,7 @@ class Trainer:
         self.device = pick_device(self.config.device)
         self.dtype = pick_dtype(self.config.dtype, self.device)
         join_ranks(self.device)
+        if self.device.type == "cpu": keep_freed_memory()  # appendix 11
         self.tokens = {split: load_tokens(data, split) for split in ("train", "validation")}
         self.starts = story_starts(self.tokens["train"], self.meta["end_of_text_id"]) if self.config.rows == "stories" else None
         self.validate, self.progress = validate or self.validate_windows, progress and rank() == 0
