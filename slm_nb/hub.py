@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import save_file
 
 from .model import GPT, GPTConfig
+from .sample import empty_gpt
 from .tokenize import _hub_in_reach, END_OF_TEXT, GPT2_PATTERN, load_tokenizer
 from .train import bits_per_byte, fit_weights, read_metrics, read_run, read_tensors, write_whole
 
@@ -155,7 +156,7 @@ def load_pretrained(
     path = find_weights(source, revision, cache_dir)
     tensors, settings = read_settings(read_tensors(path)[0], path)
     weights, turned = our_weights(tensors, path)
-    model = GPT(config_of(weights, settings, turned, n_head, path))
+    model = empty_gpt(config_of(weights, settings, turned, n_head, path))
     fit_weights(model, weights, path)
     return model.eval()
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['next_logits', 'filter_logits', 'check_choice', 'show_next_token', 'choose_token', 'Rows', 'KVCache', 'begin_story',
-           'tell', 'stream', 'load_model', 'quickest_dtype', 'story_box']
+           'tell', 'stream', 'empty_gpt', 'load_model', 'quickest_dtype', 'story_box']
 
 # %% ../nbs/05_sample.ipynb #5f1634f7
 import codecs
@@ -16,6 +16,7 @@ from textwrap import shorten
 
 import torch
 import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
 
 from .model import GPT, GPTConfig
 from .tokenize import load_tokenizer
@@ -253,6 +254,19 @@ def stream(
     rest = decoder.decode(b"", final=True)
     if rest: yield rest
 
+# %% ../nbs/05_sample.ipynb #e18c238c
+class _NoInit(TorchFunctionMode):
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if getattr(function, "__module__", None) == "torch.nn.init": return kwargs["tensor"] if "tensor" in (kwargs or {}) else args[0]
+        return function(*args, **(kwargs or {}))
+
+
+def empty_gpt(
+    config,  # a GPTConfig
+):
+    "A GPT whose numbers are not drawn, since a file's will take their place."
+    with _NoInit(): return GPT(config)
+
 # %% ../nbs/05_sample.ipynb #52849933
 def _read_config(
     path,  # a run's config.json
@@ -278,7 +292,7 @@ def load_model(
     encoding, config = load_tokenizer(run), _read_config(run / "config.json")
     if config.vocab_size != encoding.n_vocab:
         raise ValueError(f"{run}: the model has {config.vocab_size} tokens, but tokenizer.json {encoding.n_vocab}: these files are not of one run")
-    model = GPT(config)
+    model = empty_gpt(config)
     try: load_weights(model, run / "model.safetensors")
     except Exception as e:  # safetensors and torch raise several kinds, with long messages
         raise ValueError(f"{run / 'model.safetensors'} does not hold the model that config.json describes: {shorten(str(e), 200)}") from None
@@ -296,7 +310,8 @@ def quickest_dtype(
     idx, seconds = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device), {}
     if model.num_parameters() < 10_000_000 or not has_bfloat16(idx.device): return torch.float32
     for dtype in (torch.float32, torch.bfloat16):
-        times, told = [], copy.deepcopy(model).to(dtype).next_tokens(idx, tokens, temperature=0)
+        each = model if model.lm_head.weight.dtype == dtype else copy.deepcopy(model).to(dtype)
+        times, told = [], each.next_tokens(idx, tokens, temperature=0)
         for _ in range(tokens):
             began = time.perf_counter()
             next(told).item()
