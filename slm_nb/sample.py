@@ -302,7 +302,7 @@ def load_model(
 # %% ../nbs/05_sample.ipynb #74355cae
 def quickest_dtype(
     model,  # a `GPT`
-    tokens=8,  # how many to time
+    tokens=4,  # how many to time
 ):
     "bfloat16 if the model's device has it and the model tells at least 1.2 times as fast with such weights; else float32."
     from slm_nb.train import has_bfloat16

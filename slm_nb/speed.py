@@ -308,7 +308,7 @@ def bench_train(
         found["mfu"] = {name: rate * GPT(config).flops_per_token() / peak for name, rate in found["rate"].items()}
     return found
 
-# %% ../nbs/13_speed.ipynb #3be7a8b5
+# %% ../nbs/13_speed.ipynb #5efae690
 def time_to_start(
     model,  # a GPT, whose run is begun in a folder for it
     rounds=3,  # of the race
@@ -323,7 +323,7 @@ def time_to_start(
             save_weights(model, Path(run) / "model.safetensors")
             Path(run, "config.json").write_text(json.dumps(dict(model=asdict(model.config), train=asdict(TrainConfig()))), encoding="utf-8")
             contenders["first word"] = python("-c", "import sys; from slm_nb.cli import main; sys.exit(main())", "sample", run, "Once", "--max-new-tokens", "1")
-        times = interleaved(contenders, rounds)
+        times = interleaved(contenders, rounds, warmup=0)
     return dict(start_seconds={name: statistics.median(each) for name, each in times.items()})
 
 # %% ../nbs/13_speed.ipynb #8fabbcb2
