@@ -160,6 +160,8 @@ def transformers_step(model, x, y, dtype=torch.bfloat16):
 def most_memory():
     "The most memory that this process has held so far, in bytes: of the GPU where there is one, else of the machine."
     if torch.cuda.is_available(): return torch.cuda.max_memory_allocated()
+    status = Path("/proc/self/status")  # on Linux: what `resource` tells there may be inherited from the process that started this one
+    if status.exists(): return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
     try: import resource
     except ImportError: raise OSError("memory is measured on Linux, macOS and GPUs: this system does not tell what a process has held") from None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
