@@ -151,7 +151,7 @@ def next_tokens(
     idx,  # the tokens so far, (B, T), or a list of B tensors (T,) of different lengths; at least one token in each
     max_new_tokens,  # how many to add at most
     stop_token=None,  # end when every row has produced this token; rows that ended before are filled up with it
-    use_cache=True,  # keep keys and values while the text fits into block_size; the tokens are the same
+    use_cache=True,  # keep keys and values while the text fits into block_size; "compiled": with a step that torch.compile makes
     **choice,  # temperature, top_k, top_p, min_p, repetition_penalty, generator: see `choose_token` in slm_nb.sample
 ):
     "Yield the next token of each row, (B, 1), again and again; dropout is off meanwhile."
@@ -162,7 +162,7 @@ def next_tokens(
     self.eval()
     try:
         for _ in range(max_new_tokens):
-            token = choose_token(self.lm_head(rows.last_hidden()), seen=rows.seen() if punish else None, **choice)  # (B, 1)
+            token = choose_token(rows.next_logits(), seen=rows.seen() if punish else None, **choice)  # (B, 1)
             if stop_token is not None:
                 token = token.masked_fill(ended, stop_token)
                 ended |= token == stop_token
