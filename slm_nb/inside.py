@@ -273,7 +273,7 @@ def show_surprise(
     ax.figure.colorbar(scale, ax=ax, label="nats", extend="max", aspect=8)
     return ax
 
-# %% ../nbs/12_inside.ipynb #1a3bf168
+# %% ../nbs/12_inside.ipynb #346d535e
 def inside_box(
     model,  # a `GPT`
     encoding,  # its tokenizer

@@ -6,7 +6,7 @@
 __all__ = ['PEAKS', 'Stopped', 'StopRequest', 'join_ranks', 'rank', 'world_size', 'wait_for_ranks', 'sum_over_ranks',
            'mean_over_ranks', 'keep_freed_memory', 'peak_flops', 'lr_find', 'suggest_lr', 'plot_lr_find']
 
-# %% ../nbs/11_scale.ipynb #a8771956
+# %% ../nbs/11_scale.ipynb #117fbc5f
 import ctypes
 import math
 import os
@@ -57,11 +57,15 @@ def join_ranks(
     if device.type == "cuda": torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
-# %% ../nbs/11_scale.ipynb #3445ee43
-def rank(): return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+# %% ../nbs/11_scale.ipynb #0cc87e9d
+def rank():
+    "The number of this process, 0 for the first and for one that is alone."
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
-# %% ../nbs/11_scale.ipynb #551b94ba
-def world_size(): return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+# %% ../nbs/11_scale.ipynb #332e51a7
+def world_size():
+    "How many processes train together; 1 for one that is alone."
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 # %% ../nbs/11_scale.ipynb #5bc17455
 def wait_for_ranks():

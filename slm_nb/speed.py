@@ -265,6 +265,7 @@ def compiled_step():
     def step(model, token, position, keys, values):
         return model.lm_head(model.hidden(token, FixedCache(position, keys, values))[:, -1])
 
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # on a CPU it would warn that there is no CUDA
     return torch.compile(step, fullgraph=True)
 
 
@@ -320,7 +321,7 @@ def prepare_commonly(
     tokens.flush()
     return total
 
-# %% ../nbs/18_bench.ipynb #7ba7698c
+# %% ../nbs/19_bench.ipynb #7ba7698c
 def machine():
     "What a speed depends on: the device, its cores, and the versions of what computes."
     device = pick_device("auto")
@@ -332,7 +333,7 @@ def machine():
     return dict(device=device.type, name=name, threads=torch.get_num_threads(), system=platform.system(),
                 versions={"python": platform.python_version()} | {p: version(p) for p in packages})
 
-# %% ../nbs/18_bench.ipynb #5a954160
+# %% ../nbs/19_bench.ipynb #5a954160
 def result(
     times,  # of `interleaved`
     amount,  # what a round makes
@@ -346,7 +347,7 @@ def result(
         rate={name: amount / statistics.median(each) for name, each in times.items()},
         ratio={f"{a} / {b}": [round(r, 3) for r in ratio(times, a, b)] for a, b in pairs}, **more)
 
-# %% ../nbs/18_bench.ipynb #4ae48e5e
+# %% ../nbs/19_bench.ipynb #4ae48e5e
 def bench_train(
     config,  # a GPTConfig
     batch_size=8,  # rows in an update
@@ -371,7 +372,7 @@ def bench_train(
         found["mfu"] = {name: rate * GPT(config).flops_per_token() / peak for name, rate in found["rate"].items()}
     return found
 
-# %% ../nbs/18_bench.ipynb #5efae690
+# %% ../nbs/19_bench.ipynb #5efae690
 def time_to_start(
     model,  # a GPT, whose run is begun in a folder for it
     rounds=3,  # of the race
@@ -389,7 +390,7 @@ def time_to_start(
         times = interleaved(contenders, rounds, warmup=0)
     return dict(start_seconds={name: statistics.median(each) for name, each in times.items()})
 
-# %% ../nbs/18_bench.ipynb #8fabbcb2
+# %% ../nbs/19_bench.ipynb #8fabbcb2
 def ways_to_tell(
     model,  # a GPT in eval mode, float32
     idx,  # the prompt (1, T)
@@ -406,7 +407,7 @@ def ways_to_tell(
     if compiled: ways |= {f"ours, {name}, compiled": tell(each.generate, idx, n, use_cache="compiled") for name, each in (models | eight).items()}
     return models, ways
 
-# %% ../nbs/18_bench.ipynb #17c284d5
+# %% ../nbs/19_bench.ipynb #17c284d5
 def bench_sample(
     config,  # a GPTConfig
     n=200,  # tokens of a story
@@ -427,7 +428,7 @@ def bench_sample(
     return result(times, n, "tokens/s", pairs, first_story_seconds=first,
                   parameters=model.num_parameters(), tokens=n, **time_to_start(model, rounds))
 
-# %% ../nbs/18_bench.ipynb #1e269008
+# %% ../nbs/19_bench.ipynb #1e269008
 def bench_prepare(
     data=None,  # a dataset as `prepare` takes it; stories of the storybook unless given
     rounds=3,  # of the race
@@ -445,7 +446,7 @@ def bench_prepare(
         times = interleaved(contenders, rounds, warmup=0)
     return result(times, megabytes, "MB/s", [("prepare", "common"), ("prepare", "tiktoken alone")], megabytes=megabytes, stories=len(stories))
 
-# %% ../nbs/18_bench.ipynb #210b141e
+# %% ../nbs/19_bench.ipynb #210b141e
 def bench_memory(
     config,  # a GPTConfig
     batch_size=32,  # rows in an update
@@ -459,7 +460,7 @@ def bench_memory(
     ratios = {f"{way} / plain": most[way] / most["plain"] for way in ways[1:]}
     return dict(peak=most, ratio=ratios, batch=[batch_size, config.block_size])
 
-# %% ../nbs/18_bench.ipynb #ffaf81d0
+# %% ../nbs/19_bench.ipynb #ffaf81d0
 BENCHES = dict(train=bench_train, sample=bench_sample, prepare=bench_prepare, memory=bench_memory)
 
 
@@ -483,7 +484,7 @@ def bench(
         found[name] = BENCHES[name](first, against=against, **given)
     return dict(machine=machine(), preset=preset, vocab_size=vocab_size, results=found)
 
-# %% ../nbs/18_bench.ipynb #7cc7b104
+# %% ../nbs/19_bench.ipynb #7cc7b104
 def report_lines(
     found,  # of `bench`
 ):

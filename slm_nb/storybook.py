@@ -20,20 +20,18 @@ from typing import NamedTuple
 import torch
 from fastcore.basics import patch
 
-# %% ../nbs/10_storybook.ipynb #03422f96
+# %% ../nbs/10_storybook.ipynb #4417fbc8
 class Word(NamedTuple):
     "A word of a list: what is written, and what belongs to it (its pronouns, for a name)."
     text: str  # as it stands in the story
     words: str  # the list it comes from
     attributes: dict  # attribute -> text
 
-# %% ../nbs/10_storybook.ipynb #0c81cacc
 @dataclass(eq=False)
 class Text:
     "Plain text, written as it is."
     text: str
 
-# %% ../nbs/10_storybook.ipynb #1e51de7e
 @dataclass(eq=False)
 class Pick:
     "`{hero:name}`: choose a word from a list and remember it under a name."
@@ -41,7 +39,6 @@ class Pick:
     words: str
     article: bool
 
-# %% ../nbs/10_storybook.ipynb #fc8f3f34
 @dataclass(eq=False)
 class Say:
     "`{hero}` or `{Hero.they}`: a remembered word again, or one of its attributes."
@@ -49,34 +46,31 @@ class Say:
     attribute: str
     article: bool
 
-# %% ../nbs/10_storybook.ipynb #447c3fa2
+# %% ../nbs/10_storybook.ipynb #ac3460e7
 @dataclass(eq=False)
 class Choice:
     "`(this|that)`: one of several lists of nodes."
     branches: list
 
-# %% ../nbs/10_storybook.ipynb #a32c0e1a
 @dataclass(eq=False)
 class Tag:
     "`#tag`: remember that the story went this way."
     name: str
 
-# %% ../nbs/10_storybook.ipynb #e89f665f
 @dataclass(eq=False)
 class Case:
     "`[#tag this|#other that]`: the list of nodes whose tag was remembered."
     branches: dict  # tag -> nodes
 
-# %% ../nbs/10_storybook.ipynb #c64c8e4f
 @dataclass(eq=False)
 class Rule:
     "`@rule`: one of the ways of a rule."
     name: str
 
-# %% ../nbs/10_storybook.ipynb #0b648bed
+# %% ../nbs/10_storybook.ipynb #651aee86
+# what a template is cut into: @rule, {slot}, a bracket, |, #tag, or plain text
 SIGNS = re.compile(r"@\w+|\{[^{}]*\}|[()\[\]|]| ?#\w+ ?|[^@{}()\[\]|#]+?(?= ?#|[@{}()\[\]|]|$)")
 
-# %% ../nbs/10_storybook.ipynb #2b0b709c
 def read_slot(
     sign,  # "{hero:name}", "{a trait:trait}", "{hero}" or "{Hero.they}"
 ):
@@ -148,14 +142,13 @@ def read_storybook(
         else: raise ValueError(f"line {number} belongs to no list and no rule: {line!r}")
     return lists, {name: [read_template(t) for t in templates] for name, templates in rules.items()}
 
-# %% ../nbs/10_storybook.ipynb #1c53cfb8
+# %% ../nbs/10_storybook.ipynb #967192cc
 class Way(NamedTuple):
     "One way to go on from a node."
     text: str  # what it writes
     nodes: list  # the nodes that come next
     known: dict  # what it remembers: name -> Word, tag -> True
 
-# %% ../nbs/10_storybook.ipynb #1638d7b0
 def with_article(
     text,  # a word
 ):
@@ -190,18 +183,25 @@ class Storybook:
             case Say(): return [Way(self.say(node, known), [], {})]
             case Pick(): return self.pick(node, known)
 
-# %% ../nbs/10_storybook.ipynb #5a78b7d0
+# %% ../nbs/10_storybook.ipynb #2c59931e
 @patch
-def say(self: Storybook, node, known):
+def say(
+    self: Storybook,
+    node,  # a Say
+    known,  # what the story remembers so far
+):
     "The text of a Say node."
     word = known[node.name.lower()]
     text = word.attributes[node.attribute] if node.attribute else word.text
     if node.name[0].isupper(): text = text[0].upper() + text[1:]
     return with_article(text) if node.article else text
 
-# %% ../nbs/10_storybook.ipynb #9c76c146
 @patch
-def pick(self: Storybook, node, known):
+def pick(
+    self: Storybook,
+    node,  # a Pick
+    known,  # what the story remembers so far
+):
     "The ways of a Pick node: a word each, without those of the same list that the story uses already."
     if node not in self.picks:
         write = with_article if node.article else str
@@ -209,13 +209,12 @@ def pick(self: Storybook, node, known):
     used = [w for w in known.values() if w is not True and w.words == node.words]
     return [way for way in self.picks[node] if way.known[node.name] not in used] if used else self.picks[node]
 
-# %% ../nbs/10_storybook.ipynb #7604bb43
+# %% ../nbs/10_storybook.ipynb #e0f10d22
 class Told(NamedTuple):
     "A story and the logarithm of its probability, in nats."
     text: str
     log_prob: float
 
-# %% ../nbs/10_storybook.ipynb #57b80ded
 @patch
 def tell(
     self: Storybook,
