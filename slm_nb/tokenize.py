@@ -429,6 +429,7 @@ def _load_dataset(problem, *args, offline=False, **kwargs):  # -> datasets.Datas
               _set_for_now(logging.getLogger("huggingface_hub.repocard"), "disabled", True)):  # a README need not be a card
             return datasets.load_dataset(*args, **kwargs)
     except Exception as error:  # datasets raises anything from OSError to pyarrow's own
+        error = error.__cause__ or error  # "an error occurred" is no reason
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise FileNotFoundError(f"{problem} ({reason})") from None
 

@@ -86,12 +86,15 @@ def check_train_config(
     "Raise a ValueError that names the setting which cannot be meant."
     for name in ("max_steps", "batch_size", "accumulation_steps", "log_every", "eval_every", "eval_windows", "checkpoint_every", "keep_checkpoints"):
         if getattr(config, name) < 1: raise ValueError(f"{name} must be at least 1, not {getattr(config, name)}")
-    for name in ("learning_rate", "warmup_steps", "weight_decay", "grad_clip"):
-        if not getattr(config, name) >= 0: raise ValueError(f"{name} must not be negative: {getattr(config, name)}")
+    if config.min_lr is None: config.min_lr = config.learning_rate / 10
+    for name in ("learning_rate", "min_lr", "warmup_steps", "weight_decay", "grad_clip", "seed"):
+        if not 0 <= getattr(config, name) < math.inf: raise ValueError(f"{name} must be a number from 0 up, not {getattr(config, name)}")
+    for name in ("beta1", "beta2"):
+        if not 0 <= getattr(config, name) < 1: raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(config, name)}")
+    if not 0 < config.eps < 1: raise ValueError(f"eps must be a small number above 0, not {config.eps}")
     for name, choices in CHOICES.items():
         if getattr(config, name) not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}, not {getattr(config, name)!r}")
-    if config.min_lr is None: config.min_lr = config.learning_rate / 10
     if config.min_lr > config.learning_rate:
         raise ValueError(f"min_lr ({config.min_lr}) is above learning_rate ({config.learning_rate}): the decay would climb")
 
@@ -428,6 +431,7 @@ class Trainer:
         entropy_floor=None,  # the loss that no model can beat (nats per token), where it is known
         **settings,  # fields of GPTConfig and TrainConfig, instead of the preset's
     ):
+        if resume and overwrite: raise ValueError("resume goes on with a run and overwrite removes it: give one of the two")
         self.out, self.meta = Path(out), read_meta(data)
         earlier = read_run(out) if resume else None
         base = preset or ((earlier["model"], earlier["train"]) if earlier else "laptop")
