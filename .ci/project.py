@@ -190,7 +190,7 @@ def page(path, cache):
                 if target.startswith("images/") and not (cache / target).is_file(): problems.append(f"{target} is not there")
             if re.search(r"!\[\]\(", source): problems.append("an image without a text for those who cannot see it")
             if source.count("<details>") != source.count("</details>"): problems.append("an answer that is folded, and never unfolded")
-        elif any("image/png" in output.get("data", {}) for output in cell["outputs"]):
+        elif any("image/png" in output.get("data", {}) for output in cell.get("outputs", [])):
             for wanted in ("fig-cap", "fig-alt"):
                 if f"#| {wanted}:" not in source: problems.append(f"a figure without {wanted}: {source[:50]!r}")
     return [f"{path.name}: {problem}" for problem in problems]
