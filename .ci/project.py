@@ -85,6 +85,7 @@ def execute(path):
     from nbclient import NotebookClient
 
     os.environ["OMP_NUM_THREADS"] = "2"
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as Jupyter sets it, whatever was set here
     began, notebook = time.time(), nbformat.read(path, as_version=4)
     skip = [cell for cell in notebook.cells if "nbdev_export()" in cell.source or cell.source.startswith(("#| notest", "#| eval: false"))]
     run = nbformat.v4.new_notebook(cells=[cell for cell in notebook.cells if cell not in skip])
