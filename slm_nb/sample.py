@@ -338,7 +338,11 @@ class KVCache:
         return rows.model.lm_head(x)
 
 # %% ../nbs/20_cache.ipynb #213b6c26
-def make_cache(model, batch_size, use_cache):
+def make_cache(
+    model,  # a GPT
+    batch_size,  # rows, B
+    use_cache,  # True, False or "compiled"
+):
     "The memory that `use_cache` asks for: a `KVCache` for True, none for False, a `CompiledCache` for \"compiled\"."
     if use_cache == "compiled": from slm_nb.speed import CompiledCache as KVCache_  # here, not above: that module imports this one
     elif use_cache in (True, False): KVCache_ = KVCache
