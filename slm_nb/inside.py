@@ -285,10 +285,11 @@ def inside_box(
     import ipywidgets as w
     import matplotlib.pyplot as plt
 
-    story = w.Textarea(text, description="text", continuous_update=False, layout=w.Layout(width="100%"))
+    story = w.Textarea(text, description="text", continuous_update=False, layout=w.Layout(width="auto"))
     layer = w.Dropdown(options=range(model.config.n_layer), description="layer")
     head = w.Dropdown(options=range(model.config.n_head), description="head")
-    problem, surprise, reads = w.Label(), w.Image(format="png"), w.Image(format="png")
+    problem = w.Label()
+    surprise, reads = (w.Image(format="png", layout=w.Layout(align_self="flex-start")) for _ in range(2))
 
     def draw(image, show, *args):
         figure, png = show(model, encoding, story.value, *args).figure, io.BytesIO()

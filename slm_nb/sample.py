@@ -117,13 +117,13 @@ def next_token_box(
     import matplotlib.pyplot as plt
 
     controls = dict(
-        text=w.Text(text, description="text", layout=w.Layout(width="100%")),
+        text=w.Text(text, description="text", layout=w.Layout(width="auto")),
         temperature=w.FloatSlider(1.0, min=0, max=2, step=0.05, description="temperature"),
         top_k=w.IntSlider(0, min=0, max=100, description="top-k (0: all)"),
         top_p=w.FloatSlider(1.0, min=0.05, max=1, step=0.05, description="top-p"),
         min_p=w.FloatSlider(0.0, min=0, max=1, step=0.01, description="min-p"),
     )
-    chart = w.Image(format="png")
+    chart = w.Image(format="png", layout=w.Layout(align_self="flex-start"))
 
     def look(_=None):
         settings = {name: control.value for name, control in controls.items()}
@@ -133,7 +133,9 @@ def next_token_box(
         plt.close(ax.figure)
         chart.value, chart.bars = png.getvalue(), [bar.get_width() for bar in ax.containers[1]]
 
-    for control in controls.values(): control.observe(look, "value")
+    for control in controls.values():
+        control.style.description_width = "7em"
+        control.observe(look, "value")
     look()
     return w.VBox([*controls.values(), chart])
 
@@ -210,15 +212,16 @@ def story_box(
     import ipywidgets as w
 
     controls = dict(
-        prompt=w.Text("Once upon a time", description="prompt"),
+        prompt=w.Text("Once upon a time", description="prompt", layout=w.Layout(width="auto")),
         temperature=w.FloatSlider(0.8, min=0, max=2, step=0.05, description="temperature"),
         top_k=w.IntSlider(0, min=0, max=100, description="top-k (0: all)"),
         top_p=w.FloatSlider(1.0, min=0.05, max=1, step=0.05, description="top-p"),
         max_new_tokens=w.IntSlider(100, min=1, max=500, description="new tokens"),
         seed=w.BoundedIntText(1, min=0, max=2**31 - 1, description="seed"),
     )
+    for control in controls.values(): control.style.description_width = "7em"
     button = w.Button(description="Tell")
-    story = w.Textarea(placeholder="The story will stand here.", layout=w.Layout(width="100%", height="10em"))
+    story = w.Textarea(placeholder="The story will stand here.", layout=w.Layout(width="auto", height="10em"))
 
     def tell_story(_=None):
         settings = {name: control.value for name, control in controls.items()}

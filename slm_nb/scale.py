@@ -25,6 +25,8 @@ class Stopped(KeyboardInterrupt):
         super().__init__(message)
         self.status = 128 + number
 
+    def _render_traceback_(self): return [str(self)]  # what a notebook shows: one line
+
 # %% ../nbs/11_scale.ipynb #2fa1167c
 class StopRequest:
     "Inside `with`, Ctrl-C and SIGTERM are noted instead of tearing the work apart; a second one does tear it."

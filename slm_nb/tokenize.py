@@ -182,8 +182,8 @@ def token_box(
     import ipywidgets as w
 
     most = sum(len(token) > 1 for token in encoding._mergeable_ranks)
-    story = w.Textarea(text, description="text", layout=w.Layout(width="100%"))
-    merges = w.IntSlider(most, min=0, max=most, description="merges", layout=w.Layout(width="100%"))
+    story = w.Textarea(text, description="text", layout=w.Layout(width="auto"))
+    merges = w.IntSlider(most, min=0, max=most, description="merges", layout=w.Layout(width="auto"))
     count, tokens = w.Label(), w.HTML()
 
     def look(_=None):

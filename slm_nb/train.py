@@ -696,6 +696,8 @@ def stop_button(
         stop.note(signal.SIGINT, None)
 
     button.on_click(clicked)
+    # ipykernel 7.4 hands a click to the thread that spoke for the button last, which is busy training: let JupyterLab choose
+    if hasattr(button.comm, "_reply_subshell_id"): del button.comm._reply_subshell_id
     return button
 
 # %% ../nbs/18_runs.ipynb #2f4c53ea
@@ -729,7 +731,7 @@ class RunView:
     def close(self):
         "End the bar; draw the whole curve."
         self.bar.close()
-        if self.button: self.button.close()
+        if self.button: self.row.close()
         if self.handle: self.draw()
 
 # %% ../nbs/18_runs.ipynb #c33cd481
@@ -739,10 +741,12 @@ def offer(
     stop,  # the StopRequest of the run
 ):
     "Show the button that stops the run."
+    import ipywidgets as w
     from IPython.display import display
 
     self.button = stop_button(stop)
-    display(self.button)
+    self.row = w.HBox([self.button, w.Label("The notebook's own stop button does the same.")])
+    display(self.row)
 
 # %% ../nbs/18_runs.ipynb #084041dc
 @patch
@@ -846,7 +850,7 @@ def fit(self: Trainer):
             if last or stopped or self.step % config.checkpoint_every == 0 or self.state["best_step"] == self.step: self.save()
             if stopped and not last:
                 view.close()
-                raise stop.error(f"stopped after update {self.step} of {config.max_steps}; the same command with --resume goes on")
+                raise stop.error(f"stopped after update {self.step} of {config.max_steps}; the same again with --resume (in Python, resume=True) goes on")
     return self.finish(view)
 
 # %% ../nbs/18_runs.ipynb #7ea66348
