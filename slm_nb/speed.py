@@ -139,7 +139,12 @@ def transformers_twin(
     return twin.to(like.device, like.dtype).train(model.training)
 
 # %% ../nbs/13_speed.ipynb #e8824770
-def transformers_step(model, x, y, dtype=torch.bfloat16):
+def transformers_step(
+    model,  # a GPT; its twin is trained
+    x,  # token ids (B, T)
+    y,  # the next ones (B, T)
+    dtype=torch.bfloat16,  # what the matrix products run in
+):
     "As `training_step`, for the twin in `transformers`, with fused AdamW."
     twin = transformers_twin(model).train()
     optimizer = torch.optim.AdamW(parameter_groups(twin.parameters(), 0.1), lr=5e-4, betas=(0.9, 0.95), fused=True)
@@ -235,7 +240,9 @@ def tell_plainly(
     return idx
 
 # %% ../nbs/13_speed.ipynb #95116277
-def tell_by_transformers(model):
+def tell_by_transformers(
+    model,  # a GPT
+):
     "A function like `tell_plainly` for the model's twin in `transformers`, with its cache."
     twin = transformers_twin(model).eval()
     settings = dict(do_sample=True, top_k=0, use_cache=True, pad_token_id=0, eos_token_id=None)
