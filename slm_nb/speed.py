@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -273,6 +274,7 @@ def compiled_step():
         return model.lm_head(model.hidden(token, FixedCache(position, keys, values))[:, -1])
 
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # on a CPU it would warn that there is no CUDA
+    warnings.filterwarnings("ignore", "Guards may run slower")  # Python 3.13.0, in the middle of a story
     return torch.compile(step, fullgraph=True)
 
 
