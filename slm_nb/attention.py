@@ -75,7 +75,8 @@ def causal_attention(
     future = torch.full((T, T), float("-inf")).triu(1)
     q, k, v = (z.flatten(0, 1) for z in (q, k, v))  # (B * n_head, T, head_size)
     with torch.autocast("cpu", enabled=False):  # scores need float32
-        scores = torch.baddbmm(future, q.float(), k.float().transpose(1, 2), alpha=1 / math.sqrt(head_size))  # (B * n_head, T, T)
+        scores = torch.baddbmm(future, q.float(), k.float().transpose(1, 2),
+                               alpha=1 / math.sqrt(head_size))  # (B * n_head, T, T)
     return (F.dropout(scores.softmax(dim=-1), dropout_p).to(v.dtype) @ v).view(B, n_head, T, head_size)
 
 # %% ../nbs/01_attention.ipynb #d19e3209
@@ -84,15 +85,18 @@ class Linear(nn.Linear):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.cores = torch.get_num_threads() if torch.backends.mkl.is_available() else 1  # MKL is what multiplies so
+        # MKL is what multiplies so
+        self.cores = torch.get_num_threads() if torch.backends.mkl.is_available() else 1
 
     def forward(self, x):
         few = x.numel() <= 8 * self.in_features and self.weight.numel() >= 2**18
-        if not few or x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_grad_enabled() or self.cores == 1: return super().forward(x)
+        if not few or x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_grad_enabled() or self.cores == 1:
+            return super().forward(x)
         x_T, share = x.reshape(-1, self.in_features).T, self.out_features // self.cores * self.cores
         parts = self.weight[:share].view(self.cores, -1, self.in_features)  # a piece for each core
         y = torch.bmm(parts, x_T.expand(self.cores, -1, -1)).flatten(0, 1)  # (share, rows)
-        if share < self.out_features: y = torch.cat([y, self.weight[share:] @ x_T])  # what is over, less than one each
+        # what is over, less than one each
+        if share < self.out_features: y = torch.cat([y, self.weight[share:] @ x_T])
         y = y.T.reshape(*x.shape[:-1], self.out_features)
         return y if self.bias is None else y + self.bias
 

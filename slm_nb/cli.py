@@ -33,10 +33,12 @@ def _read(argv):
         command = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
         if name in argv: flags(command)
     args, rest = parser.parse_known_args(argv)
-    if "prompt" in args and args.prompt is None and len(rest) == 1 and not rest[0].startswith("-"): args.prompt = rest.pop()
+    if "prompt" in args and args.prompt is None and len(rest) == 1 and not rest[0].startswith("-"):
+        args.prompt = rest.pop()
     quotes = "; several words of a prompt go into quotes" if "prompt" in args and rest and not rest[0].startswith("-") else ""
     if rest: commands.choices.get(args.command, parser).error(f"unrecognized arguments: {' '.join(rest)}{quotes}")
-    if args.command is None: parser.error(f"the following arguments are required: COMMAND, one of {', '.join(COMMANDS)}")
+    if args.command is None:
+        parser.error(f"the following arguments are required: COMMAND, one of {', '.join(COMMANDS)}")
     return args
 
 # %% ../nbs/14_cli.ipynb #6d67d702
@@ -99,7 +101,8 @@ def _folder(word):
 def _file(word):
     "For argparse: a path where a file can be written."
     if Path(word).is_dir(): raise argparse.ArgumentTypeError(f"{word} is a folder, not a file")
-    if not Path(word).absolute().parent.is_dir(): raise argparse.ArgumentTypeError(f"there is no folder {Path(word).parent} to write it in")
+    if not Path(word).absolute().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {Path(word).parent} to write it in")
     return word
 
 # %% ../nbs/14_cli.ipynb #4df95ff2
@@ -113,9 +116,12 @@ def free_folder(
 
 # %% ../nbs/14_cli.ipynb #6f6f5412
 def _demo_flags(parser):
-    parser.add_argument("--out", type=_folder, metavar="DIR", help="folder of the run, to be made (default: runs/demo, or the next number that is free)")
-    parser.add_argument("--max-steps", type=int, metavar="INT", help="updates of the weights (default: the demo preset's)")
-    parser.add_argument("--seed", type=_whole(0), default=0, metavar="INT", help="of the stories, the model and its training (default: 0)")
+    parser.add_argument("--out", type=_folder, metavar="DIR",
+                        help="folder of the run, to be made (default: runs/demo, or the next number that is free)")
+    parser.add_argument("--max-steps", type=int, metavar="INT",
+                        help="updates of the weights (default: the demo preset's)")
+    parser.add_argument("--seed", type=_whole(0), default=0, metavar="INT",
+                        help="of the stories, the model and its training (default: 0)")
     parser.add_argument("--overwrite", action="store_true", help="remove an earlier run in the folder")
 
 def _run_demo(args):
@@ -125,7 +131,9 @@ def _run_demo(args):
     out = Path(args.out) if args.out else free_folder("runs/demo")
     settings = {} if args.max_steps is None else dict(max_steps=args.max_steps)
     try: summary, stories = demo(out, seed=args.seed, overwrite=args.overwrite, **settings)
-    except FileExistsError: raise FileExistsError(f"{out} holds a run already: choose another folder, or overwrite it (--overwrite)") from None
+    except FileExistsError:
+        raise FileExistsError(
+            f"{out} holds a run already: choose another folder, or overwrite it (--overwrite)") from None
     print(f"loss {summary['val_loss']:.3f}, entropy floor {summary['entropy_floor']:.3f}, "
           f"gap {summary['gap']:.3f} ± {summary['gap_se']:.3f} nats per token")
     print(f"{summary['valid_fraction']:.0%} of {len(stories)} told stories are valid, {summary['novel_fraction']:.0%} of these are new\n")
@@ -136,11 +144,14 @@ COMMANDS["demo"] = _demo_flags, _run_demo
 
 # %% ../nbs/14_cli.ipynb #149c2bfb
 def _prepare_flags(parser):
-    parser.add_argument("dataset", metavar="DATASET", help="a Hub id such as roneneldan/TinyStories, or a folder (or a file) of .parquet, .jsonl, .csv or .txt")
-    parser.add_argument("--out", type=_folder, required=True, metavar="DIR", help="folder for train.bin, validation.bin, tokenizer.json and meta.json")
+    parser.add_argument("dataset", metavar="DATASET",
+                        help="a Hub id such as roneneldan/TinyStories, or a folder (or a file) of .parquet, .jsonl, .csv or .txt")
+    parser.add_argument("--out", type=_folder, required=True, metavar="DIR",
+                        help="folder for train.bin, validation.bin, tokenizer.json and meta.json")
     parser.add_argument("--tokenizer", default="gpt2", metavar="gpt2|bpe:4096|FOLDER",
                         help="GPT-2's, one of your own of so many tokens, or that of a folder (default: gpt2)")
-    parser.add_argument("--text-column", default="text", metavar="NAME", help="the column that holds the stories (default: text)")
+    parser.add_argument("--text-column", default="text", metavar="NAME",
+                        help="the column that holds the stories (default: text)")
 
 def _run_prepare(args):
     "Turn stories into tokens: a dataset into train.bin and validation.bin."
@@ -160,8 +171,10 @@ def _train_flags(parser):
 
     parser.add_argument("data", metavar="DATA", help="a folder that `slm_nb prepare` made")
     parser.add_argument("--out", type=_folder, required=True, metavar="DIR", help="folder of the run, to be made")
-    parser.add_argument("--preset", metavar="NAME", help=f"{', '.join(PRESETS)} (default: laptop, or what the resumed run has)")
-    parser.add_argument("--resume", action="store_true", help="go on from the run's newest whole checkpoint, or begin where there is none; "
+    parser.add_argument("--preset", metavar="NAME",
+                        help=f"{', '.join(PRESETS)} (default: laptop, or what the resumed run has)")
+    parser.add_argument("--resume", action="store_true",
+                        help="go on from the run's newest whole checkpoint, or begin where there is none; "
                         "settings are the run's own unless given; a longer --max-steps draws the schedule anew")
     parser.add_argument("--overwrite", action="store_true", help="remove an earlier run in the folder")
     parser.add_argument("--tensorboard", action="store_true", help="write for TensorBoard too, into RUN/tensorboard")
@@ -175,8 +188,10 @@ def _run_train(args):
     from slm_nb.scale import rank
     from slm_nb.train import train
 
-    if not Path(args.data).is_dir(): raise FileNotFoundError(f"no folder {args.data}: make it with slm_nb prepare DATASET --out {args.data}")
-    if args.resume and Path(args.out).is_dir(): (Path(args.out) / "checkpoints").mkdir(exist_ok=True)  # they may have been deleted
+    if not Path(args.data).is_dir():
+        raise FileNotFoundError(f"no folder {args.data}: make it with slm_nb prepare DATASET --out {args.data}")
+    # they may have been deleted
+    if args.resume and Path(args.out).is_dir(): (Path(args.out) / "checkpoints").mkdir(exist_ok=True)
     settings = {name: value for name, value in vars(args).items() if name not in ("command", "data", "out", "preset")}
     summary = train(args.data, args.out, args.preset, **settings)
     if rank() > 0: return
@@ -197,7 +212,8 @@ def _check_run(run, file):
 # %% ../nbs/14_cli.ipynb #132ac654
 def _plot_flags(parser):
     parser.add_argument("runs", metavar="RUN", nargs="+", help="folders of runs, finished or going on")
-    parser.add_argument("--out", type=_file, metavar="FILE", help="the picture, a PNG (default: loss.png in the first run's folder)")
+    parser.add_argument("--out", type=_file, metavar="FILE",
+                        help="the picture, a PNG (default: loss.png in the first run's folder)")
 
 def _run_plot(args):
     "Draw the losses of runs into one picture."
@@ -211,18 +227,26 @@ COMMANDS["plot"] = _plot_flags, _run_plot
 # %% ../nbs/14_cli.ipynb #fdc40621
 def _sample_flags(parser):
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
-    parser.add_argument("prompt", metavar="PROMPT", nargs="?", help='how the story begins; "" lets the model begin; one that begins with - goes '
+    parser.add_argument("prompt", metavar="PROMPT", nargs="?",
+                        help='how the story begins; "" lets the model begin; one that begins with - goes '
                         'right after RUN and -- (default: asks, again and again)')
-    parser.add_argument("--max-new-tokens", type=_whole(0), default=200, metavar="INT", help="tokens to tell at most (default: 200)")
-    parser.add_argument("--temperature", type=float, default=0.8, metavar="FLOAT", help="0 the most probable token, 1 as the model has it (default: 0.8)")
+    parser.add_argument("--max-new-tokens", type=_whole(0), default=200, metavar="INT",
+                        help="tokens to tell at most (default: 200)")
+    parser.add_argument("--temperature", type=float, default=0.8, metavar="FLOAT",
+                        help="0 the most probable token, 1 as the model has it (default: 0.8)")
     parser.add_argument("--top-k", type=int, metavar="INT", help="choose among so many most probable tokens")
-    parser.add_argument("--top-p", type=float, metavar="FLOAT", help="choose among the fewest tokens that have this much probability together")
-    parser.add_argument("--min-p", type=float, metavar="FLOAT", help="choose among tokens with at least this share of the largest probability")
-    parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="FLOAT", help="above 1, words that were said fall back (default: 1)")
+    parser.add_argument("--top-p", type=float, metavar="FLOAT",
+                        help="choose among the fewest tokens that have this much probability together")
+    parser.add_argument("--min-p", type=float, metavar="FLOAT",
+                        help="choose among tokens with at least this share of the largest probability")
+    parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="FLOAT",
+                        help="above 1, words that were said fall back (default: 1)")
     parser.add_argument("--num-samples", type=int, default=1, metavar="INT", help="stories to tell (default: 1)")
     way = parser.add_mutually_exclusive_group()
-    way.add_argument("--no-cache", action="store_true", help="compute all positions again for each token: slower, the same story")
-    way.add_argument("--compile", action="store_true", help="compile the step for one token: half a minute for the first story, then quicker")
+    way.add_argument("--no-cache", action="store_true",
+                     help="compute all positions again for each token: slower, the same story")
+    way.add_argument("--compile", action="store_true",
+                     help="compile the step for one token: half a minute for the first story, then quicker")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8"),
                         help="of the weights (default: auto, what tells faster here); int8 needs torchao, and compiles")
     parser.add_argument("--seed", type=_whole(0), metavar="INT", help="for the same story again")
@@ -233,9 +257,11 @@ def _tell_one(args, model, encoding, prompt):
     "Tell the story of a prompt as it comes, or several stories one after the other."
     from slm_nb.sample import stream, tell
 
-    settings = {name: getattr(args, name) for name in ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")}
+    settings = {name: getattr(args, name)
+                for name in ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")}
     settings["use_cache"] = "compiled" if args.compile or args.dtype == "int8" else not args.no_cache
-    if args.num_samples != 1: return print("\n\n".join(tell(model, encoding, prompt, num_samples=args.num_samples, **settings)))
+    if args.num_samples != 1:
+        return print("\n\n".join(tell(model, encoding, prompt, num_samples=args.num_samples, **settings)))
     pieces = stream(model, encoding, prompt, **settings)
     print(prompt + next(pieces, ""), end="", flush=True)
     for piece in pieces: print(piece, end="", flush=True)
@@ -282,7 +308,8 @@ def _push_flags(parser):
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
     parser.add_argument("repo", metavar="USER/NAME", help="the repository on the Hub, made if it is new")
     parser.add_argument("--private", action="store_true", help="only you can see it, if it is new")
-    parser.add_argument("--folder", type=_folder, metavar="DIR", help="write the repository's files here and upload nothing")
+    parser.add_argument("--folder", type=_folder, metavar="DIR",
+                        help="write the repository's files here and upload nothing")
 
 def _run_push(args):
     "Give a run to the Hub, with a card that says what it is."
@@ -300,10 +327,13 @@ def _bench_flags(parser):
     parser.add_argument("--json", type=_file, metavar="FILE", help="write every second and ratio here")
     parser.add_argument("--preset", default="classic-51m", metavar="NAME", help="whose model (default: classic-51m)")
     parser.add_argument("--vocab-size", type=int, default=50257, metavar="INT", help="of the model (default: 50257)")
-    parser.add_argument("--batch-size", type=_whole(1), metavar="INT", help="rows in an update (default: 8, for memory 32)")
+    parser.add_argument("--batch-size", type=_whole(1), metavar="INT",
+                        help="rows in an update (default: 8, for memory 32)")
     parser.add_argument("--rounds", type=_whole(1), metavar="INT", help="how often each contender runs (default: 3)")
-    parser.add_argument("--data", metavar="DATASET", help="for prepare, as in slm_nb prepare (default: stories of the storybook)")
-    parser.add_argument("--compiled", action="store_true", help="for train and sample: try torch.compile too, which needs a C++ compiler")
+    parser.add_argument("--data", metavar="DATASET",
+                        help="for prepare, as in slm_nb prepare (default: stories of the storybook)")
+    parser.add_argument("--compiled", action="store_true",
+                        help="for train and sample: try torch.compile too, which needs a C++ compiler")
 
 # %% ../nbs/14_cli.ipynb #f58c0ab9
 def _run_bench(args):
@@ -315,7 +345,8 @@ def _run_bench(args):
     settings = {name: value for name, value in vars(args).items() if name not in ("command", "what", "json")}
     found = bench(*args.what, **settings)
     print("\n".join(report_lines(found)))
-    if args.json: write_whole(args.json, lambda path: path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8"))
+    if args.json:
+        write_whole(args.json, lambda path: path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8"))
 
 COMMANDS["bench"] = _bench_flags, _run_bench
 

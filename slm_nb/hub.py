@@ -51,17 +51,20 @@ def our_weights(
         if name not in weights:
             raise ValueError(f"{path} is of no GPT that we know: it lacks {name} and has {', '.join(list(tensors)[:3]) or 'nothing'}, …")
     wte, _, c_attn = (weights[name] for name in needed)
-    if wte.dim() != 2: raise ValueError(f"{path}: transformer.wte.weight must be (vocab_size, n_embd), it is {tuple(wte.shape)}")
+    if wte.dim() != 2:
+        raise ValueError(f"{path}: transformer.wte.weight must be (vocab_size, n_embd), it is {tuple(wte.shape)}")
     C = wte.shape[1]
     turned = tuple(c_attn.shape) == (C, 3 * C)
-    if turned: weights = {name: w.T.contiguous() if ".h." in name and w.dim() == 2 else w for name, w in weights.items()}
+    if turned:
+        weights = {name: w.T.contiguous() if ".h." in name and w.dim() == 2 else w for name, w in weights.items()}
     if "lm_head.weight" in weights and not torch.equal(weights["lm_head.weight"], wte):
         raise ValueError(f"{path}: lm_head.weight is not transformer.wte.weight: our model reads and scores with one table")
     return weights, turned
 
 # %% ../nbs/15_doors.ipynb #5e830f74
 GELUS = {"gelu": "exact", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu_fast": "tanh"}  # names in transformers
-USUAL = dict(model_type="gpt2", layer_norm_epsilon=1e-5, scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False)
+USUAL = dict(model_type="gpt2", layer_norm_epsilon=1e-5, scale_attn_weights=True,
+             scale_attn_by_inverse_layer_idx=False, add_cross_attention=False)
 
 
 def config_of(
@@ -73,16 +76,21 @@ def config_of(
 ):
     "The GPTConfig of some weights: sizes from their shapes, the rest from `settings`. ValueError names what our model cannot be."
     for name, usual in USUAL.items():
-        if settings.get(name, usual) != usual: raise ValueError(f"{path} has {name} {settings[name]!r}: our GPT has {usual!r} only")
+        if settings.get(name, usual) != usual:
+            raise ValueError(f"{path} has {name} {settings[name]!r}: our GPT has {usual!r} only")
     gelu = settings.get("gelu") or settings.get("activation_function") or ("gelu_new" if turned else "gelu")
-    if gelu not in (*GELUS, *GELUS.values()): raise ValueError(f"{path} has activation_function {gelu!r}: our GPT has {', '.join(GELUS)}")
+    if gelu not in (*GELUS, *GELUS.values()):
+        raise ValueError(f"{path} has activation_function {gelu!r}: our GPT has {', '.join(GELUS)}")
     V, C = weights["transformer.wte.weight"].shape
     n_head = n_head or settings.get("n_head") or (C // 64 if C % 64 == 0 else None)
-    if n_head is None: raise ValueError(f"{path} does not say how many heads its width of {C} is shared among: give n_head")
+    if n_head is None:
+        raise ValueError(f"{path} does not say how many heads its width of {C} is shared among: give n_head")
     layers = {name.split(".")[2] for name in weights if name.startswith("transformer.h.")}
-    said = {"dropout": settings.get("resid_pdrop", 0.0), **{f.name: settings[f.name] for f in fields(GPTConfig) if f.name in settings}}
+    said = {"dropout": settings.get("resid_pdrop", 0.0),
+            **{f.name: settings[f.name] for f in fields(GPTConfig) if f.name in settings}}
     return GPTConfig(**{**said, **dict(
-        vocab_size=V, block_size=weights["transformer.wpe.weight"].shape[0], n_layer=len(layers), n_head=n_head, n_embd=C,
+        vocab_size=V, block_size=weights["transformer.wpe.weight"].shape[0], n_layer=len(layers),
+        n_head=n_head, n_embd=C,
         bias="transformer.ln_f.bias" in weights, gelu=GELUS.get(gelu, gelu))})
 
 # %% ../nbs/15_doors.ipynb #0244d63d
@@ -107,7 +115,8 @@ def download(
         except LocalEntryNotFoundError: offline = True  # from here on only what the cache has
         except EntryNotFoundError: pass
         except HfHubHTTPError as e:
-            raise FileNotFoundError(f"{repo_id}: no such file or folder here, and the Hub does not give it: {shorten(str(e), 200)}") from None
+            raise FileNotFoundError(
+                f"{repo_id}: no such file or folder here, and the Hub does not give it: {shorten(str(e), 200)}") from None
         else:
             if name in WEIGHT_FILES: return path
     if not offline: raise FileNotFoundError(f"{repo_id}: this Hub repository has none of {', '.join(WEIGHT_FILES)}")
@@ -128,7 +137,8 @@ def find_weights(
         for name in WEIGHT_FILES:
             if (path / name).is_file(): return path / name
         raise FileNotFoundError(f"{path} holds none of {', '.join(WEIGHT_FILES)}")
-    if re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", str(source)) and path.suffix not in (".pt", ".pth", ".bin", ".safetensors"):
+    if re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", str(source)) and path.suffix not in (
+        ".pt", ".pth", ".bin", ".safetensors"):
         return download(str(source), revision, cache_dir)
     raise FileNotFoundError(f"{source}: no such file or folder")
 
@@ -138,7 +148,8 @@ def read_settings(
     path,  # the file
 ):
     "The tensors in `content`, and what is said beside them: in nanoGPT's model_args, or in the config.json next to the file."
-    if not isinstance(content, dict): raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of tensors")
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of tensors")
     config = read_run(path.parent) or {}
     config = config["model"] if isinstance(config.get("model"), dict) else config
     if isinstance(content.get("model"), dict): content, config = content["model"], content.get("model_args") or config
@@ -177,7 +188,8 @@ def recover_merges(
         parts = [token[i:i + 1] for i in range(len(token))]
         while len(parts) > 2:
             lowest, i = min((ranks.get(a + b, rank), i) for i, (a, b) in enumerate(zip(parts, parts[1:])))
-            if lowest >= rank: raise ValueError(f"token {rank}, {token}, is not made of two earlier tokens: not a BPE vocabulary")
+            if lowest >= rank:
+                raise ValueError(f"token {rank}, {token}, is not made of two earlier tokens: not a BPE vocabulary")
             parts[i:i + 2] = [parts[i] + parts[i + 1]]
         if len(parts) == 2: merges.append(tuple(parts))
     return merges
@@ -196,10 +208,13 @@ def tokenizer_json(
     vocab = {spell(token): rank for token, rank in ranks.items()} | encoding._special_tokens
     special = [dict(id=i, content=token, single_word=False, lstrip=False, rstrip=False, normalized=False, special=True)
                for token, i in encoding._special_tokens.items()]
-    model = dict(type="BPE", dropout=None, unk_token=None, continuing_subword_prefix="", end_of_word_suffix="", fuse_unk=False,
+    model = dict(type="BPE", dropout=None, unk_token=None, continuing_subword_prefix="",
+                 end_of_word_suffix="", fuse_unk=False,
                  byte_fallback=False, vocab=vocab, merges=[[spell(a), spell(b)] for a, b in recover_merges(ranks)])
-    return dict(version="1.0", truncation=None, padding=None, added_tokens=special, normalizer=None, pre_tokenizer=words,
-                post_processor=None, decoder=dict(type="ByteLevel", add_prefix_space=True, trim_offsets=True, use_regex=True), model=model)
+    return dict(version="1.0", truncation=None, padding=None, added_tokens=special, normalizer=None,
+                pre_tokenizer=words,
+                post_processor=None, decoder=dict(type="ByteLevel", add_prefix_space=True, trim_offsets=True,
+                                                  use_regex=True), model=model)
 
 # %% ../nbs/15_doors.ipynb #4494ee9f
 def gpt2_weights(
@@ -223,9 +238,12 @@ def gpt2_config(
     "The `config.json` of transformers for our model."
     c = model.config
     return dict(
-        architectures=["GPT2LMHeadModel"], model_type="gpt2", activation_function="gelu_new" if c.gelu == "tanh" else "gelu",
-        vocab_size=c.vocab_size, n_positions=c.block_size, n_ctx=c.block_size, n_embd=c.n_embd, n_layer=c.n_layer, n_head=c.n_head,
-        layer_norm_epsilon=1e-5, attn_pdrop=c.dropout, embd_pdrop=c.dropout, resid_pdrop=c.dropout, initializer_range=0.02,
+        architectures=["GPT2LMHeadModel"], model_type="gpt2",
+        activation_function="gelu_new" if c.gelu == "tanh" else "gelu",
+        vocab_size=c.vocab_size, n_positions=c.block_size, n_ctx=c.block_size, n_embd=c.n_embd,
+        n_layer=c.n_layer, n_head=c.n_head,
+        layer_norm_epsilon=1e-5, attn_pdrop=c.dropout, embd_pdrop=c.dropout, resid_pdrop=c.dropout,
+        initializer_range=0.02,
         bos_token_id=end_of_text_id, eos_token_id=end_of_text_id, tie_word_embeddings=True, torch_dtype="float32")
 
 # %% ../nbs/15_doors.ipynb #75b7ca72
@@ -238,7 +256,8 @@ def export_transformers(
     if encoding.n_vocab > model.config.vocab_size:
         raise ValueError(f"the tokenizer has {encoding.n_vocab} tokens, the model only {model.config.vocab_size}: they are not of one run")
     folder, end = Path(folder), encoding.eot_token
-    if "model" in (read_run(folder) or {}): raise FileExistsError(f"{folder} is the folder of a run, whose files have the same names: choose another")
+    if "model" in (read_run(folder) or {}):
+        raise FileExistsError(f"{folder} is the folder of a run, whose files have the same names: choose another")
     folder.mkdir(parents=True, exist_ok=True)
     weights = gpt2_weights(model)
     write_whole(folder / "model.safetensors", lambda path: save_file(weights, str(path), {"format": "pt"}))
@@ -246,7 +265,8 @@ def export_transformers(
         "config.json": gpt2_config(model, end),
         "generation_config.json": dict(bos_token_id=end, eos_token_id=end, pad_token_id=end),
         "tokenizer.json": tokenizer_json(encoding),
-        "tokenizer_config.json": dict(tokenizer_class="PreTrainedTokenizerFast", model_max_length=model.config.block_size, bos_token=END_OF_TEXT,
+        "tokenizer_config.json": dict(tokenizer_class="PreTrainedTokenizerFast",
+                                      model_max_length=model.config.block_size, bos_token=END_OF_TEXT,
                                       eos_token=END_OF_TEXT, pad_token=END_OF_TEXT, clean_up_tokenization_spaces=False),
     }
     for name, content in contents.items():
@@ -265,7 +285,8 @@ def run_result(
     evaluated = [line for line in read_metrics(run) if "val_loss" in line]
     if not evaluated: raise ValueError(f"{run} has no evaluation yet: let it train a little longer")
     best = min(evaluated, key=lambda line: line["val_loss"])
-    return dict(val_loss=best["val_loss"], bits_per_byte=bits_per_byte(best["val_loss"], config["data"]["validation"]), tokens=best["tokens"])
+    return dict(val_loss=best["val_loss"], bits_per_byte=bits_per_byte(best["val_loss"], config["data"]["validation"]),
+                tokens=best["tokens"])
 
 # %% ../nbs/15_doors.ipynb #600c577e
 CARD = """---
@@ -321,11 +342,13 @@ def model_card(
     with torch.device("meta"): parameters = GPT(GPTConfig(**config["model"])).num_parameters()
     floor = config.get("entropy_floor")
     facts = {"gelu": "exact", **config["model"], **config["data"], **result, "parameters": parameters}
-    return CARD.format_map({**facts, "name": (repo_id or Path(run).resolve().name).split("/")[-1], "where": repo_id or Path(run).resolve().name,
+    return CARD.format_map({**facts, "name": (repo_id or Path(run).resolve().name).split("/")[-1], "where": repo_id
+                            or Path(run).resolve().name,
                             "floor": "" if floor is None else f"\n| entropy floor | {floor:.3f} nats per token, the least possible |"})
 
 # %% ../nbs/15_doors.ipynb #db847612
-OWN_FILES = ("config.json", "tokenizer.json", "model.safetensors", "metrics.jsonl", "summary.json", "loss.png")  # of a run, for others
+# of a run, for others
+OWN_FILES = ("config.json", "tokenizer.json", "model.safetensors", "metrics.jsonl", "summary.json", "loss.png")
 
 
 def write_hub_folder(
@@ -336,7 +359,8 @@ def write_hub_folder(
     "Write all that a Hub repository of a run holds: the export for transformers, README.md, and the run's own files in `run`. Returns the folder."
     run, folder = Path(run), Path(folder)
     card, encoding = model_card(run, repo_id), load_tokenizer(run)
-    if not (run / "model.safetensors").is_file(): raise FileNotFoundError(f"{run} has no model.safetensors yet: let it train a little longer")
+    if not (run / "model.safetensors").is_file():
+        raise FileNotFoundError(f"{run} has no model.safetensors yet: let it train a little longer")
     export_transformers(load_pretrained(run), encoding, folder)
     (folder / "run").mkdir(exist_ok=True)
     for name in OWN_FILES:
@@ -366,7 +390,9 @@ def push_to_hub(
             return str(address)
         except HFValidationError as e: raise ValueError(f"cannot upload to {repo_id}: {e}") from None
         except (HfHubHTTPError, LocalTokenNotFoundError) as e:
-            raise PermissionError(f"the Hub refuses {repo_id} ({shorten(str(e), 200)}): log in with `hf auth login`, or give a token that may write there") from None
+            raise PermissionError(
+                f"the Hub refuses {repo_id} ({shorten(str(e), 200)}): log in with `hf auth login`, or give a token that may write there") from None
         except Exception as e:  # the network's errors have several types, by the version of huggingface_hub
-            raise ConnectionError(f"cannot reach the Hub to upload {repo_id} ({type(e).__name__}): connect to the network, "
+            raise ConnectionError(
+                f"cannot reach the Hub to upload {repo_id} ({type(e).__name__}): connect to the network, "
                                   "or give a folder, which is written without it") from None

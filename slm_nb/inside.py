@@ -80,7 +80,8 @@ def attention_maps(
     "The attention weights (n_layer, n_head, T, T) of every head: how much the token of a row reads the token of a column."
     stream = residual_stream(model, idx)
     with looking(model):
-        return torch.stack([block.attn.weights(block.ln1(x[None]))[0].float() for block, x in zip(model.transformer.h, stream)])
+        return torch.stack([block.attn.weights(block.ln1(x[None]))[0].float()
+                            for block, x in zip(model.transformer.h, stream)])
 
 # %% ../nbs/12_inside.ipynb #cb03603c
 def show_heads(
@@ -95,7 +96,8 @@ def show_heads(
     maps, labels = attention_maps(model, idx).cpu(), [token_label(encoding, i) for i in idx[0].tolist()]
     n_layer, n_head, T, _ = maps.shape
     side = min(max(1.2, 0.11 * T), 3.0)  # inches
-    _, axes = plt.subplots(n_layer, n_head, figsize=(1.6 + side * n_head, 0.9 + side * n_layer), sharex=True, sharey=True,
+    _, axes = plt.subplots(n_layer, n_head, figsize=(1.6 + side * n_head, 0.9 + side * n_layer),
+                           sharex=True, sharey=True,
                            squeeze=False, layout="constrained")
     future = torch.ones(T, T, dtype=torch.bool).triu(1)
     for (layer, head), ax in np.ndenumerate(axes):
@@ -173,7 +175,8 @@ def one_token(
 ):
     "The id of a text that is a single token; ValueError shows the pieces if it is not."
     if isinstance(token, int):
-        if not 0 <= token < encoding.n_vocab: raise ValueError(f"no token {token}: the ids go from 0 to {encoding.n_vocab - 1}")
+        if not 0 <= token < encoding.n_vocab:
+            raise ValueError(f"no token {token}: the ids go from 0 to {encoding.n_vocab - 1}")
         return token
     ids = encoding.encode(token, allowed_special="all")
     if len(ids) == 1: return ids[0]
@@ -189,7 +192,9 @@ def nearest_tokens(
     n=8,  # how many neighbours
 ):
     "The `n` tokens whose vectors point most nearly the same way: a list of (text, cosine), nearest first, without the token itself."
-    i, table = one_token(encoding, token), F.normalize(model.transformer.wte.weight.detach()[:encoding.n_vocab].float(), dim=-1)  # (V, C)
+    i, table = one_token(encoding,
+                         token), F.normalize(model.transformer.wte.weight.detach()[:encoding.n_vocab].float(),
+                                             dim=-1)  # (V, C)
     cosine = table @ table[i]  # (V,)
     cosine[i] = -math.inf
     top = cosine.topk(min(n, len(cosine) - 1))
@@ -205,7 +210,8 @@ def principal_components(
     x = vectors.detach().double().cpu()
     x = x - x.mean(0)
     _, spread, axes = torch.linalg.svd(x, full_matrices=False)
-    axes = axes[:n] * axes[:n].gather(1, axes[:n].abs().argmax(1, keepdim=True)).sign()  # a sign that is the same every time
+    # a sign that is the same every time
+    axes = axes[:n] * axes[:n].gather(1, axes[:n].abs().argmax(1, keepdim=True)).sign()
     return x @ axes.T, spread[:n] ** 2 / (spread ** 2).sum()
 
 # %% ../nbs/12_inside.ipynb #3880340e
@@ -220,14 +226,16 @@ def show_embedding_map(
 
     groups = tokens if isinstance(tokens, dict) else {None: tokens}
     ids = [one_token(encoding, token) for group in groups.values() for token in group]
-    xy, share = principal_components(model.transformer.wte.weight[torch.tensor(ids, device=model.transformer.wte.weight.device)])
+    xy, share = principal_components(
+        model.transformer.wte.weight[torch.tensor(ids, device=model.transformer.wte.weight.device)])
     if ax is None: ax = plt.subplots(figsize=(7, 5), layout="constrained")[1]
     start = 0
     for i, (name, group) in enumerate(groups.items()):
         mine = slice(start, start := start + len(group))
         ax.plot(*xy[mine].T, "osD^vPX*"[i % 8], color=f"C{i % 10}", ms=4, label=name)
         for (x, y), token in zip(xy[mine].tolist(), ids[mine]):
-            ax.annotate(token_label(encoding, token).strip("·") or "·", (x, y), (3, 2), textcoords="offset points", fontsize=7, parse_math=False)
+            ax.annotate(token_label(encoding, token).strip("·") or "·", (x, y), (3, 2), textcoords="offset points",
+                        fontsize=7, parse_math=False)
     ax.set(xlabel=f"first component ({share[0]:.0%} of the spread)", ylabel=f"second component ({share[1]:.0%})")
     if isinstance(tokens, dict): ax.legend()
     return ax
@@ -261,12 +269,14 @@ def show_surprise(
         places.append((column, line, label, nats))
         column = column + len(label) if not label.endswith("⏎") else width
     if ax is None: ax = plt.subplots(figsize=(1 + width * 0.105, 0.5 + 0.42 * (line + 1)), layout="constrained")[1]
-    scale = plt.cm.ScalarMappable(plt.Normalize(0, math.log(model.config.vocab_size)), "cividis_r")  # up to a blind guess
+    # up to a blind guess
+    scale = plt.cm.ScalarMappable(plt.Normalize(0, math.log(model.config.vocab_size)), "cividis_r")
     for column, line, label, nats in places:
         ax.add_patch(plt.Rectangle((column, line - 0.35), len(label), 0.5, color=scale.to_rgba(nats), lw=0))
         color = "white" if scale.norm(nats) > 0.5 else "black"
         for i, letter in enumerate(label):
-            ax.text(column + i + 0.5, line - 0.1, letter, family="monospace", fontsize=9, ha="center", va="center", color=color, parse_math=False)
+            ax.text(column + i + 0.5, line - 0.1, letter, family="monospace", fontsize=9, ha="center", va="center",
+                    color=color, parse_math=False)
         if nats >= 1: ax.text(column + len(label) / 2, line + 0.32, f"{nats:.1f}", fontsize=6, ha="center", va="center")
     ax.set(xlim=(0, max(width, *(column + len(label) for column, _, label, _ in places))), ylim=(line + 0.6, -0.5))
     ax.axis("off")

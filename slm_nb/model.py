@@ -71,11 +71,14 @@ class GPTConfig:
 
     def __post_init__(self):
         for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
-            if getattr(self, name) < 1: raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.n_embd % self.n_head != 0:
             raise ValueError(f"n_embd ({self.n_embd}) must be a multiple of n_head ({self.n_head})")
-        if not 0 <= self.dropout <= 1: raise ValueError(f"dropout must be between 0 and 1, not {self.dropout}")
-        if self.gelu not in ("exact", "tanh"): raise ValueError(f"gelu must be 'exact' or 'tanh', not {self.gelu!r}")
+        if not 0 <= self.dropout <= 1:
+            raise ValueError(f"dropout must be between 0 and 1, not {self.dropout}")
+        if self.gelu not in ("exact", "tanh"):
+            raise ValueError(f"gelu must be 'exact' or 'tanh', not {self.gelu!r}")
 
 # %% ../nbs/03_gpt.ipynb #4ebfdaba
 class GPT(nn.Module):
@@ -108,7 +111,8 @@ class GPT(nn.Module):
 
     def hidden(self, idx, cache=None):
         "The stream after the last block, normalised, (B, T, C): multiply by `lm_head` for the scores. With a `KVCache`, idx goes on after what it holds."
-        if idx.dim() != 2: raise ValueError(f"idx must have two dimensions, (B, T), not the shape {tuple(idx.shape)}")
+        if idx.dim() != 2:
+            raise ValueError(f"idx must have two dimensions, (B, T), not the shape {tuple(idx.shape)}")
         B, T = idx.shape
         if T > self.config.block_size:
             raise ValueError(f"a row of {T} tokens is longer than the model's block_size of {self.config.block_size}")
@@ -120,7 +124,8 @@ class GPT(nn.Module):
     def forward(self, idx, targets=None, return_logits=True):
         "Logits (B, T, V) for the ids (B, T), and the mean loss in nats over the targets (B, T) that are not -1; None for what is not asked."
         x = self.hidden(idx)  # (B, T, C)
-        if not return_logits: return None, chunked_cross_entropy(x.flatten(0, 1), self.lm_head.weight, targets.flatten())
+        if not return_logits:
+            return None, chunked_cross_entropy(x.flatten(0, 1), self.lm_head.weight, targets.flatten())
         logits = self.lm_head(x)  # (B, T, V)
         if targets is None: return logits, None
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
@@ -139,7 +144,8 @@ def flops_per_token(
 ):
     "Floating-point operations to train on one token, `6N + 12·L·H·Q·T` (Chowdhery et al. 2022, appendix B), N without positions."
     config = self.config
-    N = self.num_parameters() - self.transformer.wpe.weight.numel()  # a position is looked up, never multiplied
+    # a position is looked up, never multiplied
+    N = self.num_parameters() - self.transformer.wpe.weight.numel()
     L, H, Q, T = config.n_layer, config.n_head, config.n_embd // config.n_head, block_size or config.block_size
     return 6 * N + 12 * L * H * Q * T
 
@@ -158,7 +164,8 @@ def next_tokens(
     from slm_nb.sample import Rows, choose_token  # here, not above: that module imports this one
 
     rows, training = Rows(self, idx, max_new_tokens, use_cache), self.training
-    ended, punish = torch.zeros_like(rows.length, dtype=torch.bool), choice.get("repetition_penalty", 1.0) != 1
+    ended = torch.zeros_like(rows.length, dtype=torch.bool)
+    punish = choice.get("repetition_penalty", 1.0) != 1
     self.eval()
     try:
         for _ in range(max_new_tokens):
@@ -184,7 +191,8 @@ def generate(
     **settings,  # of `next_tokens`: stop_token, use_cache, min_p, repetition_penalty, generator
 ):
     "`idx` with up to `max_new_tokens` more tokens in each row: (B, T + new), or a list of tensors if it was one."
-    new = list(self.next_tokens(idx, max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, **settings))
+    new = list(self.next_tokens(idx, max_new_tokens, temperature=temperature, top_k=top_k,
+                                top_p=top_p, **settings))
     if torch.is_tensor(idx): return torch.cat([idx, *new], dim=1)  # (B, T + new)
     return [torch.cat([row, *(token[i] for token in new)]) for i, row in enumerate(idx)]
 

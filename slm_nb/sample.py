@@ -50,7 +50,8 @@ def filter_logits(
     "The logits (..., V) after repetition penalty, temperature, top-k, top-p and min-p, in this order, with -inf where a token is excluded."
     check_choice(temperature, top_k, top_p, min_p, repetition_penalty)
     if repetition_penalty != 1 and seen is not None:
-        logits = torch.where(seen, torch.where(logits < 0, logits * repetition_penalty, logits / repetition_penalty), logits)
+        punished = torch.where(logits < 0, logits * repetition_penalty, logits / repetition_penalty)
+        logits = torch.where(seen, punished, logits)
     if temperature == 0:  # the limit: only the largest, the first of them where several are
         best = logits.argmax(-1, keepdim=True)  # (..., 1)
         return torch.full_like(logits, -torch.inf).scatter(-1, best, logits.gather(-1, best))
@@ -60,8 +61,10 @@ def filter_logits(
         logits = logits.masked_fill(logits < kth_largest, -torch.inf)
     if top_p is not None and top_p < 1:
         probs, order = logits.softmax(-1).sort(descending=True, stable=True)
-        excluded = probs.cumsum(-1) - probs >= top_p  # where the more probable tokens suffice; never the first
-        logits = logits.masked_fill(excluded.scatter(-1, order, excluded), -torch.inf)  # in the vocabulary's order again
+        # where the more probable tokens suffice; never the first
+        excluded = probs.cumsum(-1) - probs >= top_p
+        # in the vocabulary's order again
+        logits = logits.masked_fill(excluded.scatter(-1, order, excluded), -torch.inf)
     if min_p is not None:
         probs = logits.softmax(-1)
         logits = logits.masked_fill(probs < min_p * probs.amax(-1, keepdim=True), -torch.inf)
@@ -71,10 +74,14 @@ def filter_logits(
 def check_choice(temperature, top_k, top_p, min_p, repetition_penalty):
     "Raise a ValueError that names the setting of `filter_logits` which cannot be meant."
     if not temperature >= 0: raise ValueError(f"temperature must be 0 or more, not {temperature}")
-    if top_k is not None and top_k < 1: raise ValueError(f"top_k must be at least 1, or None for all tokens, not {top_k}")
-    if top_p is not None and not 0 < top_p <= 1: raise ValueError(f"top_p must be above 0 and at most 1, or None for all tokens, not {top_p}")
-    if min_p is not None and not 0 <= min_p <= 1: raise ValueError(f"min_p must be from 0 to 1, or None for all tokens, not {min_p}")
-    if not repetition_penalty > 0: raise ValueError(f"repetition_penalty must be above 0, not {repetition_penalty}")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1, or None for all tokens, not {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be above 0 and at most 1, or None for all tokens, not {top_p}")
+    if min_p is not None and not 0 <= min_p <= 1:
+        raise ValueError(f"min_p must be from 0 to 1, or None for all tokens, not {min_p}")
+    if not repetition_penalty > 0:
+        raise ValueError(f"repetition_penalty must be above 0, not {repetition_penalty}")
 
 # %% ../nbs/05_sample.ipynb #57c4701a
 def show_next_token(
@@ -93,15 +100,18 @@ def show_next_token(
     import matplotlib.pyplot as plt
 
     logits = next_logits(model, encoding, text).float().cpu()  # (V,)
-    seen = torch.zeros(len(logits), dtype=torch.bool).index_fill(0, torch.tensor(encoding.encode_ordinary(text), dtype=torch.long), True)
+    seen = torch.zeros(len(logits), dtype=torch.bool).index_fill(
+        0, torch.tensor(encoding.encode_ordinary(text), dtype=torch.long), True)
     drawn = filter_logits(logits, temperature, top_k, top_p, min_p, repetition_penalty, seen).softmax(-1)
-    before = filter_logits(logits, temperature or 1.0).softmax(-1)  # beside greedy, the chances at temperature 1
+    # beside greedy, the chances at temperature 1
+    before = filter_logits(logits, temperature or 1.0).softmax(-1)
     probs, top = before.topk(min(n, len(before)))
     if ax is None: ax = plt.subplots(figsize=(5, 0.6 + 0.25 * len(top)), layout="constrained")[1]
     labels = [encoding.decode_single_token_bytes(i).decode("utf-8", "backslashreplace") for i in top.tolist()]
     ax.barh(range(len(top)), probs, color="lightsteelblue", label="excluded")
     ax.barh(range(len(top)), drawn[top], color="tab:blue", label="may be drawn")
-    ax.set_yticks(range(len(top)), [label.replace(" ", "·").replace("\n", "⏎").replace("$", r"\$") for label in labels])
+    ax.set_yticks(range(len(top)),
+                  [label.replace(" ", "·").replace("\n", "⏎").replace("$", r"\$") for label in labels])
     ax.set(xlabel="probability", ylabel="next token", ylim=(len(top) - 0.4, -0.6))
     ax.locator_params(axis="x", nbins=5)
     return ax
@@ -151,7 +161,8 @@ def choose_token(
     "One token id for each row, (B, 1), drawn from the filtered probabilities."
     probs = filter_logits(logits.float(), temperature, top_k, top_p, **settings).softmax(-1)
     ends = probs.cumsum(-1)  # (B, V)
-    dart = torch.rand(len(ends), 1, device=ends.device, generator=generator) * ends[:, -1:]  # below the last end
+    # below the last end
+    dart = torch.rand(len(ends), 1, device=ends.device, generator=generator) * ends[:, -1:]
     return torch.searchsorted(ends, dart, right=True)
 
 # %% ../nbs/05_sample.ipynb #aedc2b7a
@@ -179,7 +190,8 @@ def tell(
     "Stories that begin with `prompt`, each up to its end-of-text or `max_new_tokens`: a list of `num_samples` texts."
     if num_samples < 1: raise ValueError(f"num_samples must be at least 1, not {num_samples}")
     idx, generator, end = *begin_story(model, encoding, prompt, seed), encoding.eot_token
-    rows = model.generate(idx.repeat(num_samples, 1), max_new_tokens, temperature, top_k, top_p, stop_token=end, generator=generator, **settings)
+    rows = model.generate(idx.repeat(num_samples, 1), max_new_tokens, temperature, top_k, top_p,
+                          stop_token=end, generator=generator, **settings)
     rows = rows[:, 1:].tolist()
     return [encoding.decode(row[:row.index(end)] if end in row else row) for row in rows]
 
@@ -196,7 +208,8 @@ def stream(
     "Yield what follows `prompt`, piece by piece as it is chosen, never half a character."
     idx, generator = begin_story(model, encoding, prompt, seed)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    for token in model.next_tokens(idx, max_new_tokens, temperature=temperature, generator=generator, **settings):
+    for token in model.next_tokens(idx, max_new_tokens, temperature=temperature,
+                                   generator=generator, **settings):
         if token.item() == encoding.eot_token: break
         piece = decoder.decode(encoding.decode_single_token_bytes(token.item()))
         if piece: yield piece
@@ -235,7 +248,8 @@ def story_box(
 # %% ../nbs/17_checkpoints.ipynb #e18c238c
 class _NoInit(TorchFunctionMode):
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        if getattr(function, "__module__", None) == "torch.nn.init": return kwargs["tensor"] if "tensor" in (kwargs or {}) else args[0]
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in (kwargs or {}) else args[0]
         return function(*args, **(kwargs or {}))
 
 
@@ -266,7 +280,8 @@ def load_model(
     run, device = Path(run), pick_device(device or "auto")
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         if not (run / name).is_file():
-            raise FileNotFoundError(f"{run / name} is missing: load_model needs the folder of a training run that has saved a model")
+            raise FileNotFoundError(
+                f"{run / name} is missing: load_model needs the folder of a training run that has saved a model")
     encoding, config = load_tokenizer(run), _read_config(run / "config.json")
     if config.vocab_size != encoding.n_vocab:
         raise ValueError(f"{run}: the model has {config.vocab_size} tokens, but tokenizer.json {encoding.n_vocab}: these files are not of one run")
@@ -336,7 +351,8 @@ class KVCache:
         if self.longest: x = rows.model.hidden(rows.text.gather(1, rows.length - 1), self)[:, -1]  # (B, C)
         else:
             x = rows.model.hidden(rows.text[:, :rows.longest], self)  # (B, T, C)
-            self.length = rows.length.clone()  # what stands behind a shorter row is not counted, and will be written over
+            # what stands behind a shorter row is not counted, and will be written over
+            self.length = rows.length.clone()
             x = x.take_along_dim((rows.length - 1)[..., None], 1)[:, 0]
         return rows.model.lm_head(x)
 
@@ -347,7 +363,8 @@ def make_cache(
     use_cache,  # True, False or "compiled"
 ):
     "The memory that `use_cache` asks for: a `KVCache` for True, none for False, a `CompiledCache` for \"compiled\"."
-    if use_cache == "compiled": from slm_nb.speed import CompiledCache as KVCache_  # here, not above: that module imports this one
+    # here, not above: that module imports this one
+    if use_cache == "compiled": from slm_nb.speed import CompiledCache as KVCache_
     elif use_cache in (True, False): KVCache_ = KVCache
     else: raise ValueError(f"use_cache must be True, False or 'compiled', not {use_cache!r}")
     return KVCache_(model, batch_size) if use_cache else None

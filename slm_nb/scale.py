@@ -105,7 +105,8 @@ def keep_freed_memory(
     return bool(mallopt(M_MMAP_MAX, 0 if keep else 65536) and mallopt(M_TRIM_THRESHOLD, -1 if keep else 128 * 1024))
 
 # %% ../nbs/11_scale.ipynb #1e367e3b
-PEAKS = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "A10G": 70e12, "A10": 125e12,
+PEAKS = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12,
+         "A10G": 70e12, "A10": 125e12,
          "RTX 4090": 165e12, "RTX 3090": 71e12, "T4": 65e12, "V100": 125e12}  # operations a second in 16 bits, dense
 
 # %% ../nbs/11_scale.ipynb #b1aa9d7d
@@ -138,7 +139,8 @@ def lr_find(
             rates.append(lowest * (highest / lowest) ** (i / (updates - 1)))
             for optimizer in trainer.optimizers:
                 for group in optimizer.param_groups: group["lr"] = rates[-1]
-            loss, _ = update(trainer.forward, trainer.optimizers, trainer.batch(i), trainer.dtype, trainer.config.grad_clip, trainer.scaler)
+            loss, _ = update(trainer.forward, trainer.optimizers, trainer.batch(i), trainer.dtype,
+                             trainer.config.grad_clip, trainer.scaler)
             losses.append(loss.item())
             if not losses[-1] < 2 * losses[0]: break
     return rates, losses

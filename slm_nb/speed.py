@@ -82,7 +82,8 @@ def training_step(
 ):
     "A function that makes one update of a copy of the model, and returns the loss before it."
     model = copy.deepcopy(model).train()
-    optimizer = torch.optim.AdamW(parameter_groups(model.parameters(), 0.1), lr=5e-4, betas=(0.9, 0.95), fused=fused, foreach=None if fused else False)
+    optimizer = torch.optim.AdamW(parameter_groups(model.parameters(), 0.1), lr=5e-4, betas=(0.9, 0.95), fused=fused,
+                                  foreach=None if fused else False)
     forward = torch.compile(model) if compiled else model
 
     def step():
@@ -108,7 +109,8 @@ def show_ladder(
     first, rates = next(iter(times)), [amount / statistics.median(seconds) for seconds in times.values()]
     if ax is None: ax = plt.subplots(figsize=(6, 0.7 + 0.38 * len(times)), layout="constrained")[1]
     bars = ax.barh(list(times), rates, color=["lightgray"] + ["tab:blue"] * (len(times) - 1))
-    ax.bar_label(bars, [f" {rate:,.0f}  ({ratio(times, name, first)[0]:.2f} ×)" for name, rate in zip(times, rates)], fontsize=9)
+    ax.bar_label(bars, [f" {rate:,.0f}  ({ratio(times, name, first)[0]:.2f} ×)" for name, rate in zip(times, rates)],
+                 fontsize=9)
     ax.invert_yaxis()
     ax.set(xlabel=unit, xlim=(0, 1.35 * max(rates)))
     return ax
@@ -130,7 +132,8 @@ def transformers_twin(
 ):
     "The same model in `transformers`: its GPT2LMHeadModel with our weights, on the same device."
     from slm_nb.hub import gpt2_config, gpt2_weights
-    if not find_spec("transformers"): raise ImportError("transformers is not installed: pip install transformers, or leave --against away")
+    if not find_spec("transformers"):
+        raise ImportError("transformers is not installed: pip install transformers, or leave --against away")
     from transformers import GPT2Config, GPT2LMHeadModel
 
     like = model.lm_head.weight
@@ -165,10 +168,12 @@ def transformers_step(
 def most_memory():
     "The most memory that this process has held so far, in bytes: of the GPU where there is one, else of the machine."
     if torch.cuda.is_available(): return torch.cuda.max_memory_allocated()
-    status = Path("/proc/self/status")  # on Linux: what `resource` tells there may be inherited from the process that started this one
+    # on Linux: what `resource` tells there may be inherited from the process that started this one
+    status = Path("/proc/self/status")
     if status.exists(): return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
     try: import resource
-    except ImportError: raise OSError("memory is measured on Linux, macOS and GPUs: this system does not tell what a process has held") from None
+    except ImportError:
+        raise OSError("memory is measured on Linux, macOS and GPUs: this system does not tell what a process has held") from None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 # %% ../nbs/13_speed.ipynb #f3fe3f54
@@ -184,7 +189,8 @@ def some_updates(
     model, x, y = model_and_rows(sizes, batch_size)
     if means in RUNGS: step = training_step(model, x, y, **settings)
     else: step = transformers_step(model, x, y, getattr(torch, means.split(", ")[1]))
-    times = interleaved({"first": step}, rounds=1, warmup=0)["first"] + interleaved({"next": step}, rounds=updates)["next"]
+    times = interleaved({"first": step}, rounds=1, warmup=0)["first"] + interleaved(
+        {"next": step}, rounds=updates)["next"]
     return dict(first=times[0], seconds=statistics.median(times[1:]), peak=most_memory())
 
 # %% ../nbs/13_speed.ipynb #6603dc02
@@ -273,7 +279,8 @@ def compiled_step():
     def step(model, token, position, keys, values):
         return model.lm_head(model.hidden(token, FixedCache(position, keys, values))[:, -1])
 
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # on a CPU it would warn that there is no CUDA
+    # on a CPU it would warn that there is no CUDA
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", "Guards may run slower")  # Python 3.13.0, in the middle of a story
     return torch.compile(step, fullgraph=True)
 
@@ -319,7 +326,9 @@ def prepare_commonly(
         return {"ids": ids, "len": len(ids)}
 
     disable_progress_bars()
-    try: done = Dataset.from_dict({"text": stories}).map(ids_of, remove_columns=["text"], num_proc=n_process, load_from_cache_file=False)
+    try:
+        done = Dataset.from_dict({"text": stories}).map(ids_of, remove_columns=["text"], num_proc=n_process,
+                                                        load_from_cache_file=False)
     finally: enable_progress_bars()
     total, at = int(np.sum(done["len"], dtype=np.int64)), 0
     tokens, pieces = np.memmap(path, dtype=np.uint16, mode="w+", shape=(total,)), min(pieces, len(stories))
@@ -336,7 +345,8 @@ def machine():
     device = pick_device("auto")
     name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
     if device.type == "cpu" and Path("/proc/cpuinfo").exists():
-        named = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        named = [line.split(":")[1].strip()
+                 for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
         name = named[0] if named else name
     packages = [p for p in ("torch", "torchao", "transformers", "tiktoken", "datasets") if find_spec(p)]
     return dict(device=device.type, name=name, threads=torch.get_num_threads(), system=platform.system(),
@@ -373,9 +383,13 @@ def bench_train(
     for _ in range(rounds):
         for name in contenders: each[name].append(fresh_updates(name, asdict(config), batch_size))
     pairs = [(name, "plain") for name in contenders if name != "plain"]
-    if against: pairs += [("loss in chunks", f"{against}, float32")] + [(ours, f"{against}, bfloat16") for ours in ("bfloat16", "memory kept")] * half
-    found = result({name: [r["seconds"] for r in runs] for name, runs in each.items()}, batch_size * config.block_size, "tokens/s", pairs,
-                   first_step_seconds={name: runs[0]["first"] for name, runs in each.items()}, batch=[batch_size, config.block_size],
+    if against:
+        pairs += [("loss in chunks", f"{against}, float32")] + [(
+            ours, f"{against}, bfloat16") for ours in ("bfloat16", "memory kept")] * half
+    found = result({name: [r["seconds"] for r in runs] for name, runs in each.items()}, batch_size * config.block_size,
+                   "tokens/s", pairs,
+                   first_step_seconds={name: runs[0]["first"] for name, runs in each.items()},
+                   batch=[batch_size, config.block_size],
                    peak={name: max(r["peak"] for r in runs) for name, runs in each.items()})
     if peak := peak_flops(pick_device("auto")):
         found["mfu"] = {name: rate * GPT(config).flops_per_token() / peak for name, rate in found["rate"].items()}
@@ -389,13 +403,16 @@ def time_to_start(
     "Seconds, in fresh processes: to import torch, to import our model too, and from `slm_nb sample` to the first word."
     def python(*words): return lambda: subprocess.run([sys.executable, *words], check=True, capture_output=True)
 
-    contenders = {"import torch": python("-c", "import torch"), "import slm_nb.model": python("-c", "import slm_nb.model")}
+    contenders = {"import torch": python("-c", "import torch"),
+                  "import slm_nb.model": python("-c", "import slm_nb.model")}
     with tempfile.TemporaryDirectory() as run:
         if model.config.vocab_size == gpt2_encoding().n_vocab:
             save_tokenizer(gpt2_encoding(), run)
             save_weights(model, Path(run) / "model.safetensors")
-            Path(run, "config.json").write_text(json.dumps(dict(model=asdict(model.config), train=asdict(TrainConfig()))), encoding="utf-8")
-            contenders["first word"] = python("-c", "import sys; from slm_nb.cli import main; sys.exit(main())", "sample", run, "Once", "--max-new-tokens", "1")
+            Path(run, "config.json").write_text(
+                json.dumps(dict(model=asdict(model.config), train=asdict(TrainConfig()))), encoding="utf-8")
+            contenders["first word"] = python("-c", "import sys; from slm_nb.cli import main; sys.exit(main())",
+                                              "sample", run, "Once", "--max-new-tokens", "1")
         times = interleaved(contenders, rounds, warmup=0)
     return dict(start_seconds={name: statistics.median(each) for name, each in times.items()})
 
@@ -410,10 +427,14 @@ def ways_to_tell(
     "The models that tell, by the name of their numbers, and {name: function without arguments} of the ways to tell n tokens."
     half = {"bfloat16": copy.deepcopy(model).bfloat16()} if has_bfloat16(idx.device) else {}
     models, tell = {"float32": model} | half, functools.partial
-    ways = {"plain": tell(tell_plainly, model, idx, n)} | {f"ours, {name}": tell(each.generate, idx, n) for name, each in models.items()}
-    if against: ways |= {f"{against}, {name}": tell(tell_by_transformers(each), idx, n) for name, each in models.items()}
+    ways = {"plain": tell(
+        tell_plainly, model, idx, n)} | {f"ours, {name}": tell(each.generate, idx, n) for name, each in models.items()}
+    if against:
+        ways |= {f"{against}, {name}": tell(tell_by_transformers(each), idx, n) for name, each in models.items()}
     eight = {"int8": int8_copy(model)} if compiled and find_spec("torchao") else {}
-    if compiled: ways |= {f"ours, {name}, compiled": tell(each.generate, idx, n, use_cache="compiled") for name, each in (models | eight).items()}
+    if compiled:
+        ways |= {f"ours, {name}, compiled": tell(each.generate, idx, n, use_cache="compiled")
+                 for name, each in (models | eight).items()}
     return models, ways
 
 # %% ../nbs/19_bench.ipynb #17c284d5
@@ -428,11 +449,14 @@ def bench_sample(
     model, x, _ = model_and_rows(config, 1)
     n = min(n, config.block_size - 8)
     models, ways = ways_to_tell(model.eval(), x[:, :8], n, against, compiled)
-    first = {name: interleaved({name: way}, 1, warmup=0)[name][0] for name, way in ways.items() if "compiled" in name}  # it compiles
-    limits = {f"multiply, {name}": lambda once=multiply_once(each): [once() for _ in range(n)] for name, each in models.items()}
+    # it compiles
+    first = {name: interleaved({name: way}, 1, warmup=0)[name][0] for name, way in ways.items() if "compiled" in name}
+    limits = {f"multiply, {name}": lambda once=multiply_once(each): [once() for _ in range(n)]
+              for name, each in models.items()}
     times = interleaved(ways | limits, rounds)
     pairs = [(name, "plain") for name in ways if name != "plain"]
-    if against: pairs += [(ours, f"{against}, {name}") for name in models for ours in ways if ours.startswith(f"ours, {name}")]
+    if against:
+        pairs += [(ours, f"{against}, {name}") for name in models for ours in ways if ours.startswith(f"ours, {name}")]
     pairs += [(ours, f"multiply, {name}") for name in models for ours in ways if ours.startswith(f"ours, {name}")]
     return result(times, n, "tokens/s", pairs, first_story_seconds=first,
                   parameters=model.num_parameters(), tokens=n, **time_to_start(model, rounds))
@@ -450,10 +474,12 @@ def bench_prepare(
         contenders = {
             "common": lambda: prepare_commonly(stories, Path(home) / "common.bin", cores),
             "tiktoken alone": lambda: encoding.encode_ordinary_batch(stories, num_threads=cores),
-            "prepare": lambda: prepare({"train": stories, "validation": stories[:1]}, Path(home) / "ours", encoding, progress=False),
+            "prepare": lambda: prepare({"train": stories, "validation": stories[:1]}, Path(home) / "ours",
+                                       encoding, progress=False),
         }
         times = interleaved(contenders, rounds, warmup=0)
-    return result(times, megabytes, "MB/s", [("prepare", "common"), ("prepare", "tiktoken alone")], megabytes=megabytes, stories=len(stories))
+    return result(times, megabytes, "MB/s", [("prepare", "common"), ("prepare", "tiktoken alone")],
+                  megabytes=megabytes, stories=len(stories))
 
 # %% ../nbs/19_bench.ipynb #210b141e
 def bench_memory(
@@ -464,7 +490,8 @@ def bench_memory(
 ):
     "The most memory of a process that trains, for the plain loop, for ours, and for the twin in `transformers`."
     half = has_bfloat16(pick_device("auto"))
-    ways = ["plain", "loss in chunks"] + ["bfloat16", "memory kept"] * half + [f"{against}, {'bfloat16' if half else 'float32'}"] * bool(against)
+    ways = ["plain", "loss in chunks"] + ["bfloat16",
+                                          "memory kept"] * half + [f"{against}, {'bfloat16' if half else 'float32'}"] * bool(against)
     most = {way: fresh_updates(way, asdict(config), batch_size, updates=1)["peak"] for way in ways}
     ratios = {f"{way} / plain": most[way] / most["plain"] for way in ways[1:]}
     return dict(peak=most, ratio=ratios, batch=[batch_size, config.block_size])
@@ -506,6 +533,8 @@ def report_lines(
         for pair, value in each["ratio"].items():
             middle, *ends = value if isinstance(value, list) else [value]
             yield f"{what:8} {pair:40} {middle:5.2f} ×" + (f"  ({ends[0]:.2f} to {ends[1]:.2f})" if ends else "")
-        for name, seconds in each.get("first_story_seconds", {}).items(): yield f"{what:8} {name:24} {seconds:12.1f} s for the first story, which compiles"
+        for name, seconds in each.get("first_story_seconds", {}).items():
+            yield f"{what:8} {name:24} {seconds:12.1f} s for the first story, which compiles"
         for name, seconds in each.get("start_seconds", {}).items(): yield f"{what:8} {name:24} {seconds:12.2f} s"
-        for name, share in each.get("mfu", {}).items(): yield f"{what:8} {name:24} {share:12.1%} of the device's peak (MFU)"
+        for name, share in each.get("mfu", {}).items():
+            yield f"{what:8} {name:24} {share:12.1%} of the device's peak (MFU)"

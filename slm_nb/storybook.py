@@ -109,7 +109,8 @@ def read_branches(
         branches.append(read_nodes(signs, ")]|"))
     if not signs or signs.pop() != close: raise ValueError(f"a {opened!r} that is not closed")
     if opened == "(": return Choice(branches)
-    if not all(b and isinstance(b[0], Tag) for b in branches): raise ValueError("each branch between [ and ] begins with a #tag")
+    if not all(b and isinstance(b[0], Tag) for b in branches):
+        raise ValueError("each branch between [ and ] begins with a #tag")
     return Case({tag.name: rest for tag, *rest in branches})
 
 # %% ../nbs/10_storybook.ipynb #3c886470
@@ -274,7 +275,8 @@ def corpus(
     for _ in range(100 * n):
         if len(stories) == n: break
         stories.setdefault(self.tell(rng).text)
-    else: raise ValueError(f"the storybook has fewer than {n} stories that are likely enough to be met: found {len(stories)}")
+    else:
+        raise ValueError(f"the storybook has fewer than {n} stories that are likely enough to be met: found {len(stories)}")
     return list(stories)
 
 # %% ../nbs/10_storybook.ipynb #77295034
@@ -298,11 +300,13 @@ def story_losses(
     device, was_training, end = next(model.parameters()).device, model.training, encoding.eot_token
     rows = [torch.tensor([end, *ids, end]) for ids in encoding.encode_ordinary_batch(stories)]
     longest = max(len(row) for row in rows) - 1
-    if longest > model.config.block_size: raise ValueError(f"a story of {longest} tokens does not fit a block_size of {model.config.block_size}")
+    if longest > model.config.block_size:
+        raise ValueError(f"a story of {longest} tokens does not fit a block_size of {model.config.block_size}")
     model.eval()
     nats = []
     for i in range(0, len(rows), batch_size):
-        batch = torch.nn.utils.rnn.pad_sequence(rows[i : i + batch_size], batch_first=True, padding_value=-1).to(device)  # (B, T + 1)
+        batch = torch.nn.utils.rnn.pad_sequence(rows[i : i + batch_size], batch_first=True,
+                                                padding_value=-1).to(device)  # (B, T + 1)
         x, y = batch[:, :-1].clamp(min=0), batch[:, 1:]
         with autocast(device, dtype): logits, _ = model(x)  # (B, T, V)
         losses = torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), y, ignore_index=-1, reduction="none")
@@ -331,7 +335,8 @@ def judge(
 ):
     "valid_fraction of the stories, and novel_fraction: the share of the valid ones that are not among the known."
     valid, known = [story for story in stories if book.read(story).walks], set(known)
-    return dict(valid_fraction=len(valid) / len(stories), novel_fraction=sum(s not in known for s in valid) / max(1, len(valid)))
+    return dict(valid_fraction=len(valid) / len(stories),
+                novel_fraction=sum(s not in known for s in valid) / max(1, len(valid)))
 
 # %% ../nbs/10_storybook.ipynb #366d798a
 DEMO_STORIES, DEMO_HELD_OUT = 20_000, 500
@@ -357,11 +362,16 @@ def demo(
 
     floor = -sum(log_probs) / sum(len(ids) + 1 for ids in encoding.encode_ordinary_batch(held_out))
 
-    def compare(model, dtype, n=DEMO_HELD_OUT): return beside_floor(story_losses(model, encoding, held_out[:n], dtype=dtype), log_probs[:n])
-    def validate(model, dtype, whole): return compare(model, torch.float32)["loss"] if whole else compare(model, dtype, 100)["loss"]
-    trainer = Trainer(out / "data", out, "demo", seed=seed, progress=progress, validate=validate, entropy_floor=floor, **settings)
+    def compare(model, dtype, n=DEMO_HELD_OUT):
+        return beside_floor(story_losses(model, encoding, held_out[:n], dtype=dtype), log_probs[:n])
+    def validate(model, dtype, whole):
+        return compare(model, torch.float32)["loss"] if whole else compare(model, dtype, 100)["loss"]
+    trainer = Trainer(out / "data", out, "demo", seed=seed, progress=progress, validate=validate,
+                      entropy_floor=floor, **settings)
     trainer.fit()
     against = compare(trainer.model, torch.float32)
-    stories = tell(*load_model(out), num_samples=100, temperature=0.7, max_new_tokens=trainer.model_config.block_size, seed=seed)
-    trainer.summarize(**{name: against[name] for name in ("entropy_floor", "gap", "gap_se")}, **judge(book, stories, known))
+    stories = tell(*load_model(out), num_samples=100, temperature=0.7,
+                   max_new_tokens=trainer.model_config.block_size, seed=seed)
+    trainer.summarize(**{name: against[name] for name in ("entropy_floor", "gap", "gap_se")},
+                      **judge(book, stories, known))
     return trainer.summary, stories

