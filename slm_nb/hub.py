@@ -90,8 +90,7 @@ def config_of(
             **{f.name: settings[f.name] for f in fields(GPTConfig) if f.name in settings}}
     return GPTConfig(**{**said, **dict(
         vocab_size=V, block_size=weights["transformer.wpe.weight"].shape[0], n_layer=len(layers),
-        n_head=n_head, n_embd=C,
-        bias="transformer.ln_f.bias" in weights, gelu=GELUS.get(gelu, gelu))})
+        n_head=n_head, n_embd=C, bias="transformer.ln_f.bias" in weights, gelu=GELUS.get(gelu, gelu))})
 
 # %% ../nbs/15_doors.ipynb #0244d63d
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "best_model_params.pt")

@@ -97,8 +97,7 @@ def show_heads(
     n_layer, n_head, T, _ = maps.shape
     side = min(max(1.2, 0.11 * T), 3.0)  # inches
     _, axes = plt.subplots(n_layer, n_head, figsize=(1.6 + side * n_head, 0.9 + side * n_layer),
-                           sharex=True, sharey=True,
-                           squeeze=False, layout="constrained")
+                           sharex=True, sharey=True, squeeze=False, layout="constrained")
     future = torch.ones(T, T, dtype=torch.bool).triu(1)
     for (layer, head), ax in np.ndenumerate(axes):
         image = ax.imshow(maps[layer, head].masked_fill(future, math.nan), cmap="viridis", vmin=0, vmax=1)

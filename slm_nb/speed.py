@@ -387,8 +387,7 @@ def bench_train(
         pairs += [("loss in chunks", f"{against}, float32")] + [(
             ours, f"{against}, bfloat16") for ours in ("bfloat16", "memory kept")] * half
     found = result({name: [r["seconds"] for r in runs] for name, runs in each.items()}, batch_size * config.block_size,
-                   "tokens/s", pairs,
-                   first_step_seconds={name: runs[0]["first"] for name, runs in each.items()},
+                   "tokens/s", pairs, first_step_seconds={name: runs[0]["first"] for name, runs in each.items()},
                    batch=[batch_size, config.block_size],
                    peak={name: max(r["peak"] for r in runs) for name, runs in each.items()})
     if peak := peak_flops(pick_device("auto")):

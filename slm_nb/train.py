@@ -468,8 +468,7 @@ class Trainer:
         base = preset or ((earlier["model"], earlier["train"]) if earlier else "laptop")
         self.model_config, self.config = make_configs(base, self.meta["vocab_size"], **settings)
         now = dict(preset=preset or (earlier or {}).get("preset", "laptop"), model=asdict(self.model_config),
-                   train=asdict(self.config),
-                   data=self.meta, entropy_floor=entropy_floor)
+                   train=asdict(self.config), data=self.meta, entropy_floor=entropy_floor)
         if earlier: check_same_run(earlier, now)
         self.device = pick_device(self.config.device)
         self.dtype = pick_dtype(self.config.dtype, self.device)
@@ -747,8 +746,7 @@ class RunView:
         self.trainer, self.drawn, self.handle, self.button, self.val_loss = trainer, 0.0, None, None, ""
         often = in_notebook() or sys.stderr.isatty()
         self.bar = tqdm(total=trainer.config.max_steps, initial=trainer.step, unit="update",
-                        mininterval=0.5 if often else 30,
-                        disable=not trainer.progress)
+                        mininterval=0.5 if often else 30, disable=not trainer.progress)
         if in_notebook() and trainer.progress: self.offer(stop)
 
     def show(
