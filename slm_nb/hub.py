@@ -339,10 +339,9 @@ def model_card(
     "The model card of a run, as markdown with the Hub's header: data, sizes, loss, bits per byte, how to load."
     result, config = run_result(run), read_run(run)
     with torch.device("meta"): parameters = GPT(GPTConfig(**config["model"])).num_parameters()
-    floor = config.get("entropy_floor")
+    floor, where = config.get("entropy_floor"), repo_id or Path(run).resolve().name
     facts = {"gelu": "exact", **config["model"], **config["data"], **result, "parameters": parameters}
-    return CARD.format_map({**facts, "name": (repo_id or Path(run).resolve().name).split("/")[-1], "where": repo_id
-                            or Path(run).resolve().name,
+    return CARD.format_map({**facts, "name": where.split("/")[-1], "where": where,
                             "floor": "" if floor is None else f"\n| entropy floor | {floor:.3f} nats per token, the least possible |"})
 
 # %% ../nbs/15_doors.ipynb #db847612

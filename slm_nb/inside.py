@@ -191,9 +191,8 @@ def nearest_tokens(
     n=8,  # how many neighbours
 ):
     "The `n` tokens whose vectors point most nearly the same way: a list of (text, cosine), nearest first, without the token itself."
-    i, table = one_token(encoding,
-                         token), F.normalize(model.transformer.wte.weight.detach()[:encoding.n_vocab].float(),
-                                             dim=-1)  # (V, C)
+    i = one_token(encoding, token)
+    table = F.normalize(model.transformer.wte.weight.detach()[:encoding.n_vocab].float(), dim=-1)  # (V, C)
     cosine = table @ table[i]  # (V,)
     cosine[i] = -math.inf
     top = cosine.topk(min(n, len(cosine) - 1))

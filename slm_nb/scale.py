@@ -11,6 +11,7 @@ import ctypes
 import math
 import os
 import platform
+import re
 import signal
 import threading
 
@@ -105,7 +106,7 @@ def keep_freed_memory(
     return bool(mallopt(M_MMAP_MAX, 0 if keep else 65536) and mallopt(M_TRIM_THRESHOLD, -1 if keep else 128 * 1024))
 
 # %% ../nbs/11_scale.ipynb #1e367e3b
-PEAKS = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12,
+PEAKS = {"GH200": 989e12, "H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12,
          "A10G": 70e12, "A10": 125e12,
          "RTX 4090": 165e12, "RTX 3090": 71e12, "T4": 65e12, "V100": 125e12}  # operations a second in 16 bits, dense
 
@@ -117,7 +118,8 @@ def peak_flops(
     "The operations a second that a device can do at most in 16 bits; None where we do not know."
     if name is None and device.type != "cuda": return None
     name = name or torch.cuda.get_device_name(device)
-    return next((peak for known, peak in PEAKS.items() if known in name), None)
+    is_it = lambda known: re.search(rf"\b{known}\b(?! (?:Laptop|Ti|D)\b)", name)  # an A1000 is no A100
+    return next((peak for known, peak in PEAKS.items() if is_it(known)), None)
 
 # %% ../nbs/11_scale.ipynb #ea6a62c4
 def lr_find(

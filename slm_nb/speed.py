@@ -106,7 +106,8 @@ def show_ladder(
     "A bar for each contender, what it makes in a second, with its ratio to the first. Returns the Axes."
     import matplotlib.pyplot as plt
 
-    first, rates = next(iter(times)), [amount / statistics.median(seconds) for seconds in times.values()]
+    first = next(iter(times))
+    rates = [amount / statistics.median(times[first]) * ratio(times, name, first)[0] for name in times]
     if ax is None: ax = plt.subplots(figsize=(6, 0.7 + 0.38 * len(times)), layout="constrained")[1]
     bars = ax.barh(list(times), rates, color=["lightgray"] + ["tab:blue"] * (len(times) - 1))
     ax.bar_label(bars, [f" {rate:,.0f}  ({ratio(times, name, first)[0]:.2f} ×)" for name, rate in zip(times, rates)],
@@ -286,7 +287,7 @@ def compiled_step():
 
 
 class CompiledCache(KVCache):
-    "A `KVCache` with a compiled step, `use_cache=\"compiled\"`: the first one takes half a minute, the others are quicker."
+    "A `KVCache` with a compiled step, `use_cache=\"compiled\"`: the first one compiles, for some seconds or half a minute; the others are quicker."
 
     def next_logits(self, rows):
         "As in `KVCache`. OSError where a C++ compiler is needed and there is none."
