@@ -26,7 +26,9 @@ from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from .model import GPT, GPTConfig
-from .scale import join_ranks, keep_freed_memory, mean_over_ranks, peak_flops, rank, StopRequest, sum_over_ranks, wait_for_ranks, world_size
+from .scale import (
+    join_ranks, keep_freed_memory, mean_over_ranks, peak_flops, rank, StopRequest, sum_over_ranks,
+    wait_for_ranks, world_size)
 from .tokenize import get_batch, load_tokenizer, load_tokens, read_meta, save_tokenizer, story_starts
 
 # %% ../nbs/04_train.ipynb #87c25e55
