@@ -133,7 +133,7 @@ class CausalSelfAttention(nn.Module):
     def forward(self, x, attend=None):
         B, T, C = x.shape
         q, k, v = self.qkv(x)
-        if attend: y = attend(q, k, v)  # a memory of earlier keys and values, chapter 05
+        if attend: y = attend(q, k, v)  # a memory of earlier keys and values, appendix 20
         # a function does not know whether we train, so we tell it
         else: y = causal_attention(q, k, v, self.attn_dropout if self.training else 0.0)
         y = y.transpose(1, 2).reshape(B, T, C)  # heads side by side again

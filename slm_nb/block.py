@@ -50,6 +50,6 @@ class Block(nn.Module):
         self.ln2 = nn.LayerNorm(n_embd, bias=bias)
         self.mlp = MLP(n_embd, dropout, bias, gelu)
 
-    def forward(self, x, attend=None):  # attend: a memory of earlier tokens, built in chapter 05
+    def forward(self, x, attend=None):  # attend: a memory of earlier tokens, built in appendix 20
         x = x + self.attn(self.ln1(x), attend)  # (B, T, C)
         return x + self.mlp(self.ln2(x))  # (B, T, C)
