@@ -71,7 +71,13 @@ def filter_logits(
     return logits
 
 # %% ../nbs/05_sample.ipynb #7ac11085
-def check_choice(temperature, top_k, top_p, min_p, repetition_penalty):
+def check_choice(
+    temperature,  # must be 0 or more
+    top_k,  # must be at least 1, or None
+    top_p,  # must be above 0 and at most 1, or None
+    min_p,  # must be from 0 to 1, or None
+    repetition_penalty,  # must be above 0
+):
     "Raise a ValueError that names the setting of `filter_logits` which cannot be meant."
     if not temperature >= 0: raise ValueError(f"temperature must be 0 or more, not {temperature}")
     if top_k is not None and top_k < 1:
@@ -166,8 +172,13 @@ def choose_token(
     return torch.searchsorted(ends, dart, right=True)
 
 # %% ../nbs/05_sample.ipynb #aedc2b7a
-def begin_story(model, encoding, prompt, seed):
-    "The ids that begin a story, (1, T), on the model's device, and a generator for its choices."
+def begin_story(
+    model,  # a `GPT`
+    encoding,  # its tokenizer
+    prompt,  # how the story begins; "" lets the model begin
+    seed,  # a number, for the same choices again; None for torch's own random numbers
+):
+    "The ids that begin a story, (1, T), on the model's device, and a generator for its choices; ValueError where model and tokenizer do not fit."
     if model.config.vocab_size < encoding.n_vocab:
         raise ValueError(f"the tokenizer has {encoding.n_vocab} tokens, the model only {model.config.vocab_size}: they do not belong together")
     device = next(model.parameters()).device

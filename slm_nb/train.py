@@ -579,7 +579,10 @@ def log(
 
 # %% ../nbs/18_runs.ipynb #3a60a625
 @patch
-def say(self: Trainer, text):
+def say(
+    self: Trainer,
+    text,  # a line
+):
     "Tell the person who watches, above the bar."
     if rank() == 0: tqdm.write(text, file=sys.stderr)
 
@@ -636,7 +639,7 @@ def count(
     if self.state["skipped_in_a_row"] >= MOST_SKIPPED:
         raise FloatingPointError(
             f"{MOST_SKIPPED} updates in a row were not finite; try a lower --learning-rate, more --warmup-steps, "
-                                 f"or --dtype float32 (the last good checkpoint is in {self.out / 'checkpoints'})")
+            f"or --dtype float32 (the last good checkpoint is in {self.out / 'checkpoints'})")
 
 # %% ../nbs/18_runs.ipynb #8ae8e478
 @patch
