@@ -23,14 +23,18 @@ def show_attention(
     "Draw attention weights: each row is a token that reads, each column a token it reads."
     import matplotlib.pyplot as plt
 
-    weights, T = torch.as_tensor(weights).detach().float().cpu(), len(tokens)
+    weights = torch.as_tensor(weights).detach().float().cpu()
+    T = len(tokens)
     if weights.shape[-2:] != (T, T) or weights.dim() > 3 or (weights.dim() == 3 and ax is not None):
         raise ValueError(
-            f"weights {tuple(weights.shape)} do not fit {T} tokens: ({T}, {T}), or (n_head, {T}, {T}) without ax")
+            f"weights {tuple(weights.shape)} do not fit {T} tokens: ({T}, {T}), or (n_head, {T}, {T}) without ax"
+        )
     side = 1.4 + 0.3 * T
     if weights.dim() == 3:
         n_head = len(weights)
-        _, axes = plt.subplots(1, n_head, figsize=(side * n_head, side), squeeze=False, layout="constrained")
+        _, axes = plt.subplots(
+            1, n_head, figsize=(side * n_head, side), squeeze=False, layout="constrained"
+        )
         titles = title or [f"head {i}" for i in range(n_head)]
         return [show_attention(w, tokens, a, t) for w, a, t in zip(weights, axes[0], titles)]
     if ax is None:
@@ -75,9 +79,12 @@ def causal_attention(
     future = torch.full((T, T), float("-inf")).triu(1)
     q, k, v = (z.flatten(0, 1) for z in (q, k, v))  # (B * n_head, T, head_size)
     with torch.autocast("cpu", enabled=False):  # scores need float32
-        scores = torch.baddbmm(future, q.float(), k.float().transpose(1, 2),
-                               alpha=1 / math.sqrt(head_size))  # (B * n_head, T, T)
-    return (F.dropout(scores.softmax(dim=-1), dropout_p).to(v.dtype) @ v).view(B, n_head, T, head_size)
+        scores = torch.baddbmm(
+            future, q.float(), k.float().transpose(1, 2), alpha=1 / math.sqrt(head_size)
+        )  # (B * n_head, T, T)
+    return (F.dropout(scores.softmax(dim=-1), dropout_p).to(v.dtype) @ v).view(
+        B, n_head, T, head_size
+    )
 
 # %% ../nbs/01_attention.ipynb #d19e3209
 class Linear(nn.Linear):
@@ -90,13 +97,21 @@ class Linear(nn.Linear):
 
     def forward(self, x):
         few = x.numel() <= 8 * self.in_features and self.weight.numel() >= 2**18
-        if not few or x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_grad_enabled() or self.cores == 1:
+        if (
+            not few
+            or x.device.type != "cpu"
+            or x.dtype != torch.float32
+            or torch.is_grad_enabled()
+            or self.cores == 1
+        ):
             return super().forward(x)
-        x_T, share = x.reshape(-1, self.in_features).T, self.out_features // self.cores * self.cores
+        x_T = x.reshape(-1, self.in_features).T
+        share = self.out_features // self.cores * self.cores
         parts = self.weight[:share].view(self.cores, -1, self.in_features)  # a piece for each core
         y = torch.bmm(parts, x_T.expand(self.cores, -1, -1)).flatten(0, 1)  # (share, rows)
         # what is over, less than one each
-        if share < self.out_features: y = torch.cat([y, self.weight[share:] @ x_T])
+        if share < self.out_features:
+            y = torch.cat([y, self.weight[share:] @ x_T])
         y = y.T.reshape(*x.shape[:-1], self.out_features)
         return y if self.bias is None else y + self.bias
 
@@ -133,9 +148,11 @@ class CausalSelfAttention(nn.Module):
     def forward(self, x, attend=None):
         B, T, C = x.shape
         q, k, v = self.qkv(x)
-        if attend: y = attend(q, k, v)  # a memory of earlier keys and values, appendix 20
+        if attend:
+            y = attend(q, k, v)  # a memory of earlier keys and values, appendix 20
         # a function does not know whether we train, so we tell it
-        else: y = causal_attention(q, k, v, self.attn_dropout if self.training else 0.0)
+        else:
+            y = causal_attention(q, k, v, self.attn_dropout if self.training else 0.0)
         y = y.transpose(1, 2).reshape(B, T, C)  # heads side by side again
         return self.resid_dropout(self.c_proj(y))
 
@@ -149,7 +166,8 @@ def influence(
     "How far each output moves, (T, T) in its largest number, when one input vector is changed: row output, column input."
     # not the same amount everywhere: a LayerNorm would take that away and hide a leak
     nudge = size * torch.linspace(-1, 1, x.size(2), device=x.device, dtype=x.dtype)
-    before, columns = f(x), []
+    before = f(x)
+    columns = []
     for s in range(x.size(1)):
         changed = x.clone()
         changed[:, s] += nudge
@@ -168,6 +186,10 @@ def needs_cuda(
     if torch.cuda.is_available() and torch.cuda.get_device_capability() >= capability:
         f()
     else:
-        kind = "" if capability == (0, 0) else " of compute capability {}.{} or more".format(*capability)
+        kind = (
+            ""
+            if capability == (0, 0)
+            else " of compute capability {}.{} or more".format(*capability)
+        )
         print(f"{f.__name__}: needs a CUDA GPU{kind}, skipped here.")
     return f

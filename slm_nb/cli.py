@@ -24,19 +24,31 @@ class Parser(argparse.ArgumentParser):
 # %% ../nbs/14_cli.ipynb #ca8fbf7d
 COMMANDS = {}  # name: (adds the command's flags to a parser, does what they ask)
 
+
 def _read(argv):
     "The words as a Namespace; a mistake ends with one line and status 2."
-    parser = Parser(prog="slm_nb", description="A small language model, told as notebooks: learn, train, tell stories.",
-                    epilog="Begin with: slm_nb demo. Each command explains itself: slm_nb COMMAND --help")
+    parser = Parser(
+        prog="slm_nb",
+        description="A small language model, told as notebooks: learn, train, tell stories.",
+        epilog="Begin with: slm_nb demo. Each command explains itself: slm_nb COMMAND --help",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, (flags, run) in COMMANDS.items():
         command = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
-        if name in argv: flags(command)
+        if name in argv:
+            flags(command)
     args, rest = parser.parse_known_args(argv)
     if "prompt" in args and args.prompt is None and len(rest) == 1 and not rest[0].startswith("-"):
         args.prompt = rest.pop()
-    quotes = "; several words of a prompt go into quotes" if "prompt" in args and rest and not rest[0].startswith("-") else ""
-    if rest: commands.choices.get(args.command, parser).error(f"unrecognized arguments: {' '.join(rest)}{quotes}")
+    quotes = (
+        "; several words of a prompt go into quotes"
+        if "prompt" in args and rest and not rest[0].startswith("-")
+        else ""
+    )
+    if rest:
+        commands.choices.get(args.command, parser).error(
+            f"unrecognized arguments: {' '.join(rest)}{quotes}"
+        )
     if args.command is None:
         parser.error(f"the following arguments are required: COMMAND, one of {', '.join(COMMANDS)}")
     return args
@@ -44,7 +56,11 @@ def _read(argv):
 # %% ../nbs/14_cli.ipynb #6d67d702
 def _complaint(e):
     "What an error says, as one line."
-    text = f"{e.filename}: {e.strerror}" if isinstance(e, OSError) and e.filename and e.strerror else str(e)
+    text = (
+        f"{e.filename}: {e.strerror}"
+        if isinstance(e, OSError) and e.filename and e.strerror
+        else str(e)
+    )
     return " ".join(text.split()) or type(e).__name__
 
 # %% ../nbs/14_cli.ipynb #34e15a6b
@@ -53,10 +69,14 @@ def main(
 ):
     "The command `slm_nb`. Returns its exit status."
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # before torch is loaded
-    if hasattr(sys.stdout, "reconfigure"): sys.stdout.reconfigure(errors="replace")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
     args = _read(sys.argv[1:] if argv is None else argv)
-    try: COMMANDS[args.command][1](args)
-    except KeyboardInterrupt as e:  # a run that was asked to stop says how to go on, if this command can
+    try:
+        COMMANDS[args.command][1](args)
+    except (
+        KeyboardInterrupt
+    ) as e:  # a run that was asked to stop says how to go on, if this command can
         text = str(e) if "resume" in args else str(e).partition(";")[0]
         print(f"slm_nb {args.command}: {text or 'stopped'}", file=sys.stderr)
         return getattr(e, "status", 130)
@@ -72,35 +92,50 @@ def add_fields(
     **types,  # by a field's name: what reads its word, where the type of its default does not say enough
 ):
     "Add a flag for each field of a dataclass, with the field's comment as its help."
-    help, group = docments(config), parser.add_argument_group(config.__doc__.strip().rstrip("."))
+    help = docments(config)
+    group = parser.add_argument_group(config.__doc__.strip().rstrip("."))
     for field in fields(config):
-        if field.name in skip: continue
-        flag, text = "--" + field.name.replace("_", "-"), (help.get(field.name) or "").replace("%", "%%")
+        if field.name in skip:
+            continue
+        flag = "--" + field.name.replace("_", "-")
+        text = (help.get(field.name) or "").replace("%", "%%")
         if isinstance(field.default, bool):
-            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
+            group.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text
+            )
         else:
             kind = types.get(field.name, float if field.default is None else type(field.default))
-            group.add_argument(flag, type=kind, default=argparse.SUPPRESS, metavar=kind.__name__.upper(), help=text)
+            group.add_argument(
+                flag, type=kind, default=argparse.SUPPRESS, metavar=kind.__name__.upper(), help=text
+            )
 
 # %% ../nbs/14_cli.ipynb #7af96839
 def _whole(least):
     "For argparse: reads a whole number from `least` on, and not too large for torch."
+
     def read(word):
         n = int(word)
-        if n < least: raise argparse.ArgumentTypeError(f"must be at least {least}, not {n}")
-        if n >= 2**63: raise argparse.ArgumentTypeError(f"must be below 2**63, not {n}")
+        if n < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, not {n}")
+        if n >= 2**63:
+            raise argparse.ArgumentTypeError(f"must be below 2**63, not {n}")
         return n
+
     read.__name__ = "int"  # as argparse names it in "invalid int value"
     return read
 
+
 def _folder(word):
     "For argparse: a path that is a folder or may become one."
-    if Path(word).is_file(): raise argparse.ArgumentTypeError(f"{word} is a file, not a folder")
+    if Path(word).is_file():
+        raise argparse.ArgumentTypeError(f"{word} is a file, not a folder")
     return word
+
 
 def _file(word):
     "For argparse: a path where a file can be written."
-    if Path(word).is_dir(): raise argparse.ArgumentTypeError(f"{word} is a folder, not a file")
+    if Path(word).is_dir():
+        raise argparse.ArgumentTypeError(f"{word} is a folder, not a file")
     if not Path(word).absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"there is no folder {Path(word).parent} to write it in")
     return word
@@ -110,19 +145,37 @@ def free_folder(
     path,  # the folder one would like
 ):
     "The path itself, or with -2, -3, … behind it: the first that does not exist."
-    n, free = 1, Path(path)
-    while free.exists(): n, free = n + 1, Path(f"{path}-{n + 1}")
+    n = 1
+    free = Path(path)
+    while free.exists():
+        n, free = n + 1, Path(f"{path}-{n + 1}")
     return free
 
 # %% ../nbs/14_cli.ipynb #6f6f5412
 def _demo_flags(parser):
-    parser.add_argument("--out", type=_folder, metavar="DIR",
-                        help="folder of the run, to be made (default: runs/demo, or the next number that is free)")
-    parser.add_argument("--max-steps", type=int, metavar="INT",
-                        help="updates of the weights (default: the demo preset's)")
-    parser.add_argument("--seed", type=_whole(0), default=0, metavar="INT",
-                        help="of the stories, the model and its training (default: 0)")
-    parser.add_argument("--overwrite", action="store_true", help="remove an earlier run in the folder")
+    parser.add_argument(
+        "--out",
+        type=_folder,
+        metavar="DIR",
+        help="folder of the run, to be made (default: runs/demo, or the next number that is free)",
+    )
+    parser.add_argument(
+        "--max-steps",
+        type=int,
+        metavar="INT",
+        help="updates of the weights (default: the demo preset's)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=_whole(0),
+        default=0,
+        metavar="INT",
+        help="of the stories, the model and its training (default: 0)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="remove an earlier run in the folder"
+    )
+
 
 def _run_demo(args):
     "Train a small GPT on stories whose entropy is known, and show how near to it the model comes."
@@ -130,28 +183,52 @@ def _run_demo(args):
 
     out = Path(args.out) if args.out else free_folder("runs/demo")
     settings = {} if args.max_steps is None else dict(max_steps=args.max_steps)
-    try: summary, stories = demo(out, seed=args.seed, overwrite=args.overwrite, **settings)
+    try:
+        summary, stories = demo(out, seed=args.seed, overwrite=args.overwrite, **settings)
     except FileExistsError:
         raise FileExistsError(
-            f"{out} holds a run already: choose another folder, or overwrite it (--overwrite)") from None
-    print(f"loss {summary['val_loss']:.3f}, entropy floor {summary['entropy_floor']:.3f}, "
-          f"gap {summary['gap']:.3f} ± {summary['gap_se']:.3f} nats per token")
-    print(f"{summary['valid_fraction']:.0%} of {len(stories)} told stories are valid, {summary['novel_fraction']:.0%} of these are new\n")
+            f"{out} holds a run already: choose another folder, or overwrite it (--overwrite)"
+        ) from None
+    print(
+        f"loss {summary['val_loss']:.3f}, entropy floor {summary['entropy_floor']:.3f}, "
+        f"gap {summary['gap']:.3f} ± {summary['gap_se']:.3f} nats per token"
+    )
+    print(
+        f"{summary['valid_fraction']:.0%} of {len(stories)} told stories are valid, {summary['novel_fraction']:.0%} of these are new\n"
+    )
     print("\n\n".join(stories[:3]))
     print(f"\ncurve: {out / 'loss.png'}\nmodel: {out} (try: slm_nb sample {out})")
+
 
 COMMANDS["demo"] = _demo_flags, _run_demo
 
 # %% ../nbs/14_cli.ipynb #149c2bfb
 def _prepare_flags(parser):
-    parser.add_argument("dataset", metavar="DATASET",
-                        help="a Hub id such as roneneldan/TinyStories, or a folder (or a file) of .parquet, .jsonl, .csv or .txt")
-    parser.add_argument("--out", type=_folder, required=True, metavar="DIR",
-                        help="folder for train.bin, validation.bin, tokenizer.json and meta.json")
-    parser.add_argument("--tokenizer", default="gpt2", metavar="gpt2|bpe:4096|FOLDER",
-                        help="GPT-2's, one of your own of so many tokens, or that of a folder (default: gpt2)")
-    parser.add_argument("--text-column", default="text", metavar="NAME",
-                        help="the column that holds the stories (default: text)")
+    parser.add_argument(
+        "dataset",
+        metavar="DATASET",
+        help="a Hub id such as roneneldan/TinyStories, or a folder (or a file) of .parquet, .jsonl, .csv or .txt",
+    )
+    parser.add_argument(
+        "--out",
+        type=_folder,
+        required=True,
+        metavar="DIR",
+        help="folder for train.bin, validation.bin, tokenizer.json and meta.json",
+    )
+    parser.add_argument(
+        "--tokenizer",
+        default="gpt2",
+        metavar="gpt2|bpe:4096|FOLDER",
+        help="GPT-2's, one of your own of so many tokens, or that of a folder (default: gpt2)",
+    )
+    parser.add_argument(
+        "--text-column",
+        default="text",
+        metavar="NAME",
+        help="the column that holds the stories (default: text)",
+    )
+
 
 def _run_prepare(args):
     "Turn stories into tokens: a dataset into train.bin and validation.bin."
@@ -159,8 +236,11 @@ def _run_prepare(args):
 
     meta = prepare(args.dataset, args.out, tokenizer=args.tokenizer, text_column=args.text_column)
     for split in ("train", "validation"):
-        print(f"{split}: {meta[split]['stories']:,} stories, {meta[split]['tokens']:,} tokens, {meta[split]['bytes']:,} bytes")
+        print(
+            f"{split}: {meta[split]['stories']:,} stories, {meta[split]['tokens']:,} tokens, {meta[split]['bytes']:,} bytes"
+        )
     print(f"data: {args.out} (try: slm_nb train {args.out} --out runs/first)")
+
 
 COMMANDS["prepare"] = _prepare_flags, _run_prepare
 
@@ -170,14 +250,26 @@ def _train_flags(parser):
     from slm_nb.train import PRESETS, TrainConfig
 
     parser.add_argument("data", metavar="DATA", help="a folder that `slm_nb prepare` made")
-    parser.add_argument("--out", type=_folder, required=True, metavar="DIR", help="folder of the run, to be made")
-    parser.add_argument("--preset", metavar="NAME",
-                        help=f"{', '.join(PRESETS)} (default: laptop, or what the resumed run has)")
-    parser.add_argument("--resume", action="store_true",
-                        help="go on from the run's newest whole checkpoint, or begin where there is none; "
-                        "settings are the run's own unless given; a longer --max-steps draws the schedule anew")
-    parser.add_argument("--overwrite", action="store_true", help="remove an earlier run in the folder")
-    parser.add_argument("--tensorboard", action="store_true", help="write for TensorBoard too, into RUN/tensorboard")
+    parser.add_argument(
+        "--out", type=_folder, required=True, metavar="DIR", help="folder of the run, to be made"
+    )
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help=f"{', '.join(PRESETS)} (default: laptop, or what the resumed run has)",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the run's newest whole checkpoint, or begin where there is none; "
+        "settings are the run's own unless given; a longer --max-steps draws the schedule anew",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="remove an earlier run in the folder"
+    )
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write for TensorBoard too, into RUN/tensorboard"
+    )
     add_fields(parser, GPTConfig, skip=["vocab_size"])
     add_fields(parser, TrainConfig, seed=_whole(0))
     parser.epilog = "What is not given comes from the preset; see: slm_nb presets"
@@ -189,15 +281,28 @@ def _run_train(args):
     from slm_nb.train import train
 
     if not Path(args.data).is_dir():
-        raise FileNotFoundError(f"no folder {args.data}: make it with slm_nb prepare DATASET --out {args.data}")
+        raise FileNotFoundError(
+            f"no folder {args.data}: make it with slm_nb prepare DATASET --out {args.data}"
+        )
     # they may have been deleted
-    if args.resume and Path(args.out).is_dir(): (Path(args.out) / "checkpoints").mkdir(exist_ok=True)
-    settings = {name: value for name, value in vars(args).items() if name not in ("command", "data", "out", "preset")}
+    if args.resume and Path(args.out).is_dir():
+        (Path(args.out) / "checkpoints").mkdir(exist_ok=True)
+    settings = {
+        name: value
+        for name, value in vars(args).items()
+        if name not in ("command", "data", "out", "preset")
+    }
     summary = train(args.data, args.out, args.preset, **settings)
-    if rank() > 0: return
-    print(f"validation loss {summary['val_loss']:.3f} nats per token, {summary['bits_per_byte']:.3f} bits per byte, "
-          f"after {summary['tokens']:,} tokens in {summary['seconds']:.0f} s")
-    print(f"curve: {Path(args.out) / 'loss.png'}\nmodel: {args.out} (try: slm_nb sample {args.out} \"Once upon a time\")")
+    if rank() > 0:
+        return
+    print(
+        f"validation loss {summary['val_loss']:.3f} nats per token, {summary['bits_per_byte']:.3f} bits per byte, "
+        f"after {summary['tokens']:,} tokens in {summary['seconds']:.0f} s"
+    )
+    print(
+        f'curve: {Path(args.out) / "loss.png"}\nmodel: {args.out} (try: slm_nb sample {args.out} "Once upon a time")'
+    )
+
 
 COMMANDS["train"] = _train_flags, _run_train
 
@@ -205,66 +310,139 @@ COMMANDS["train"] = _train_flags, _run_train
 def _check_run(run, file):
     "Raise a FileNotFoundError that says why there is no such file in the folder of a run."
     run = Path(run)
-    if not run.is_dir(): raise FileNotFoundError(f"no folder {run}: give the folder of a run, such as runs/demo")
-    hint = "let the run train a little longer" if (run / "config.json").is_file() else "is it the folder of a run?"
-    if not (run / file).is_file(): raise FileNotFoundError(f"no {file} in {run}: {hint}")
+    if not run.is_dir():
+        raise FileNotFoundError(f"no folder {run}: give the folder of a run, such as runs/demo")
+    hint = (
+        "let the run train a little longer"
+        if (run / "config.json").is_file()
+        else "is it the folder of a run?"
+    )
+    if not (run / file).is_file():
+        raise FileNotFoundError(f"no {file} in {run}: {hint}")
 
 # %% ../nbs/14_cli.ipynb #132ac654
 def _plot_flags(parser):
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="folders of runs, finished or going on")
-    parser.add_argument("--out", type=_file, metavar="FILE",
-                        help="the picture, a PNG (default: loss.png in the first run's folder)")
+    parser.add_argument(
+        "runs", metavar="RUN", nargs="+", help="folders of runs, finished or going on"
+    )
+    parser.add_argument(
+        "--out",
+        type=_file,
+        metavar="FILE",
+        help="the picture, a PNG (default: loss.png in the first run's folder)",
+    )
+
 
 def _run_plot(args):
     "Draw the losses of runs into one picture."
     from slm_nb.train import save_plot
 
-    for run in args.runs: _check_run(run, "metrics.jsonl")
+    for run in args.runs:
+        _check_run(run, "metrics.jsonl")
     print(f"curves: {save_plot(*args.runs, out=args.out)}")
+
 
 COMMANDS["plot"] = _plot_flags, _run_plot
 
 # %% ../nbs/14_cli.ipynb #fdc40621
 def _sample_flags(parser):
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
-    parser.add_argument("prompt", metavar="PROMPT", nargs="?",
-                        help='how the story begins; "" lets the model begin; one that begins with - goes '
-                        'right after RUN and -- (default: asks, again and again)')
-    parser.add_argument("--max-new-tokens", type=_whole(0), default=200, metavar="INT",
-                        help="tokens to tell at most (default: 200)")
-    parser.add_argument("--temperature", type=float, default=0.8, metavar="FLOAT",
-                        help="0 the most probable token, 1 as the model has it (default: 0.8)")
-    parser.add_argument("--top-k", type=int, metavar="INT", help="choose among so many most probable tokens")
-    parser.add_argument("--top-p", type=float, metavar="FLOAT",
-                        help="choose among the fewest tokens that have this much probability together")
-    parser.add_argument("--min-p", type=float, metavar="FLOAT",
-                        help="choose among tokens with at least this share of the largest probability")
-    parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="FLOAT",
-                        help="above 1, words that were said fall back (default: 1)")
-    parser.add_argument("--num-samples", type=int, default=1, metavar="INT", help="stories to tell (default: 1)")
+    parser.add_argument(
+        "prompt",
+        metavar="PROMPT",
+        nargs="?",
+        help='how the story begins; "" lets the model begin; one that begins with - goes '
+        "right after RUN and -- (default: asks, again and again)",
+    )
+    parser.add_argument(
+        "--max-new-tokens",
+        type=_whole(0),
+        default=200,
+        metavar="INT",
+        help="tokens to tell at most (default: 200)",
+    )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=0.8,
+        metavar="FLOAT",
+        help="0 the most probable token, 1 as the model has it (default: 0.8)",
+    )
+    parser.add_argument(
+        "--top-k", type=int, metavar="INT", help="choose among so many most probable tokens"
+    )
+    parser.add_argument(
+        "--top-p",
+        type=float,
+        metavar="FLOAT",
+        help="choose among the fewest tokens that have this much probability together",
+    )
+    parser.add_argument(
+        "--min-p",
+        type=float,
+        metavar="FLOAT",
+        help="choose among tokens with at least this share of the largest probability",
+    )
+    parser.add_argument(
+        "--repetition-penalty",
+        type=float,
+        default=1.0,
+        metavar="FLOAT",
+        help="above 1, words that were said fall back (default: 1)",
+    )
+    parser.add_argument(
+        "--num-samples", type=int, default=1, metavar="INT", help="stories to tell (default: 1)"
+    )
     way = parser.add_mutually_exclusive_group()
-    way.add_argument("--no-cache", action="store_true",
-                     help="compute all positions again for each token: slower, the same story")
-    way.add_argument("--compile", action="store_true",
-                     help="compile the step for one token: half a minute for the first story, then quicker")
-    parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "int8"),
-                        help="of the weights (default: auto, what tells faster here); int8 needs torchao, and compiles")
+    way.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="compute all positions again for each token: slower, the same story",
+    )
+    way.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the step for one token: half a minute for the first story, then quicker",
+    )
+    parser.add_argument(
+        "--dtype",
+        default="auto",
+        choices=("auto", "float32", "bfloat16", "int8"),
+        help="of the weights (default: auto, what tells faster here); int8 needs torchao, and compiles",
+    )
     parser.add_argument("--seed", type=_whole(0), metavar="INT", help="for the same story again")
-    parser.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda, mps or auto (default: auto)")
+    parser.add_argument(
+        "--device", default="auto", metavar="NAME", help="cpu, cuda, mps or auto (default: auto)"
+    )
 
 # %% ../nbs/14_cli.ipynb #724c2565
 def _tell_one(args, model, encoding, prompt):
     "Tell the story of a prompt as it comes, or several stories one after the other."
     from slm_nb.sample import stream, tell
 
-    settings = {name: getattr(args, name)
-                for name in ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")}
-    settings["use_cache"] = "compiled" if args.compile or args.dtype == "int8" else not args.no_cache
+    settings = {
+        name: getattr(args, name)
+        for name in (
+            "max_new_tokens",
+            "temperature",
+            "top_k",
+            "top_p",
+            "min_p",
+            "repetition_penalty",
+            "seed",
+        )
+    }
+    settings["use_cache"] = (
+        "compiled" if args.compile or args.dtype == "int8" else not args.no_cache
+    )
     if args.num_samples != 1:
-        return print("\n\n".join(tell(model, encoding, prompt, num_samples=args.num_samples, **settings)))
+        return print(
+            "\n\n".join(tell(model, encoding, prompt, num_samples=args.num_samples, **settings))
+        )
     pieces = stream(model, encoding, prompt, **settings)
     print(prompt + next(pieces, ""), end="", flush=True)
-    for piece in pieces: print(piece, end="", flush=True)
+    for piece in pieces:
+        print(piece, end="", flush=True)
     print()
 
 # %% ../nbs/14_cli.ipynb #1ff729be
@@ -274,24 +452,35 @@ def _run_sample(args):
     from slm_nb.train import pick_device
 
     _check_run(args.run, "model.safetensors")
-    model, encoding = load_model(args.run, pick_device(args.device), "bfloat16" if args.dtype == "int8" else args.dtype)
+    model, encoding = load_model(
+        args.run, pick_device(args.device), "bfloat16" if args.dtype == "int8" else args.dtype
+    )
     if args.dtype == "int8":
         from slm_nb.speed import int8_copy
 
         model = int8_copy(model)
-    if args.prompt is not None: return _tell_one(args, model, encoding, args.prompt)
+    if args.prompt is not None:
+        return _tell_one(args, model, encoding, args.prompt)
     while True:
-        try: prompt = input("prompt> ")
-        except EOFError: return print()
+        try:
+            prompt = input("prompt> ")
+        except EOFError:
+            return print()
         _tell_one(args, model, encoding, prompt)
+
 
 COMMANDS["sample"] = _sample_flags, _run_sample
 
 # %% ../nbs/14_cli.ipynb #fecde136
 def _export_flags(parser):
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
-    parser.add_argument("--to", required=True, choices=("transformers",), help="the library that is to load it")
-    parser.add_argument("out", type=_folder, metavar="DIR", help="folder for the exported model, to be made")
+    parser.add_argument(
+        "--to", required=True, choices=("transformers",), help="the library that is to load it"
+    )
+    parser.add_argument(
+        "out", type=_folder, metavar="DIR", help="folder for the exported model, to be made"
+    )
+
 
 def _run_export(args):
     "Write a run's model and tokenizer for another library."
@@ -301,15 +490,23 @@ def _run_export(args):
     _check_run(args.run, "model.safetensors")
     print(f"model for {args.to}: {export_transformers(*load_model(args.run, 'cpu'), args.out)}")
 
+
 COMMANDS["export"] = _export_flags, _run_export
 
 # %% ../nbs/14_cli.ipynb #8ea3b867
 def _push_flags(parser):
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
-    parser.add_argument("repo", metavar="USER/NAME", help="the repository on the Hub, made if it is new")
+    parser.add_argument(
+        "repo", metavar="USER/NAME", help="the repository on the Hub, made if it is new"
+    )
     parser.add_argument("--private", action="store_true", help="only you can see it, if it is new")
-    parser.add_argument("--folder", type=_folder, metavar="DIR",
-                        help="write the repository's files here and upload nothing")
+    parser.add_argument(
+        "--folder",
+        type=_folder,
+        metavar="DIR",
+        help="write the repository's files here and upload nothing",
+    )
+
 
 def _run_push(args):
     "Give a run to the Hub, with a card that says what it is."
@@ -318,22 +515,48 @@ def _run_push(args):
     _check_run(args.run, "model.safetensors")
     print(f"model: {push_to_hub(args.run, args.repo, private=args.private, folder=args.folder)}")
 
+
 COMMANDS["push"] = _push_flags, _run_push
 
 # %% ../nbs/14_cli.ipynb #b7639bac
 def _bench_flags(parser):
-    parser.add_argument("what", nargs="*", metavar="train|sample|prepare|memory", help="what to measure (default: all)")
-    parser.add_argument("--against", metavar="transformers", help="race the same model of this library too")
-    parser.add_argument("--json", type=_file, metavar="FILE", help="write every second and ratio here")
-    parser.add_argument("--preset", default="classic-51m", metavar="NAME", help="whose model (default: classic-51m)")
-    parser.add_argument("--vocab-size", type=int, default=50257, metavar="INT", help="of the model (default: 50257)")
-    parser.add_argument("--batch-size", type=_whole(1), metavar="INT",
-                        help="rows in an update (default: 8, for memory 32)")
-    parser.add_argument("--rounds", type=_whole(1), metavar="INT", help="how often each contender runs (default: 3)")
-    parser.add_argument("--data", metavar="DATASET",
-                        help="for prepare, as in slm_nb prepare (default: stories of the storybook)")
-    parser.add_argument("--compiled", action="store_true",
-                        help="for train and sample: try torch.compile too, which needs a C++ compiler")
+    parser.add_argument(
+        "what",
+        nargs="*",
+        metavar="train|sample|prepare|memory",
+        help="what to measure (default: all)",
+    )
+    parser.add_argument(
+        "--against", metavar="transformers", help="race the same model of this library too"
+    )
+    parser.add_argument(
+        "--json", type=_file, metavar="FILE", help="write every second and ratio here"
+    )
+    parser.add_argument(
+        "--preset", default="classic-51m", metavar="NAME", help="whose model (default: classic-51m)"
+    )
+    parser.add_argument(
+        "--vocab-size", type=int, default=50257, metavar="INT", help="of the model (default: 50257)"
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=_whole(1),
+        metavar="INT",
+        help="rows in an update (default: 8, for memory 32)",
+    )
+    parser.add_argument(
+        "--rounds", type=_whole(1), metavar="INT", help="how often each contender runs (default: 3)"
+    )
+    parser.add_argument(
+        "--data",
+        metavar="DATASET",
+        help="for prepare, as in slm_nb prepare (default: stories of the storybook)",
+    )
+    parser.add_argument(
+        "--compiled",
+        action="store_true",
+        help="for train and sample: try torch.compile too, which needs a C++ compiler",
+    )
 
 # %% ../nbs/14_cli.ipynb #f58c0ab9
 def _run_bench(args):
@@ -342,11 +565,17 @@ def _run_bench(args):
     from slm_nb.speed import bench, report_lines
     from slm_nb.train import write_whole
 
-    settings = {name: value for name, value in vars(args).items() if name not in ("command", "what", "json")}
+    settings = {
+        name: value for name, value in vars(args).items() if name not in ("command", "what", "json")
+    }
     found = bench(*args.what, **settings)
     print("\n".join(report_lines(found)))
     if args.json:
-        write_whole(args.json, lambda path: path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8"))
+        write_whole(
+            args.json,
+            lambda path: path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8"),
+        )
+
 
 COMMANDS["bench"] = _bench_flags, _run_bench
 
@@ -357,8 +586,15 @@ def _run_presets(args):
 
     for name, parts in PRESETS.items():
         model, training = make_configs(name)
-        tokens = training.max_steps * training.batch_size * training.accumulation_steps * model.block_size
+        tokens = (
+            training.max_steps
+            * training.batch_size
+            * training.accumulation_steps
+            * model.block_size
+        )
         print(f"{name}: trains on {tokens / 1e6:,.1f} million tokens")
-        for part in parts: print("   ", ", ".join(f"{field}={value}" for field, value in part.items()))
+        for part in parts:
+            print("   ", ", ".join(f"{field}={value}" for field, value in part.items()))
+
 
 COMMANDS["presets"] = lambda parser: None, _run_presets

@@ -23,7 +23,14 @@ from safetensors.torch import save_file
 from .model import GPT, GPTConfig
 from .sample import empty_gpt
 from .tokenize import _hub_in_reach, END_OF_TEXT, GPT2_PATTERN, load_tokenizer
-from .train import bits_per_byte, fit_weights, read_metrics, read_run, read_tensors, write_whole
+from slm_nb.train import (
+    bits_per_byte,
+    fit_weights,
+    read_metrics,
+    read_run,
+    read_tensors,
+    write_whole,
+)
 
 # %% ../nbs/15_doors.ipynb #e5348cf0
 PREFIXES = re.compile(r"^(_orig_mod\.|module\.)+")  # of compiled and of distributed models
@@ -36,7 +43,8 @@ def our_name(
 ):
     "The name that a weight has in our `GPT`."
     name = PREFIXES.sub("", name)
-    if name.split(".")[0] in ("wte", "wpe", "h", "ln_f"): name = "transformer." + name
+    if name.split(".")[0] in ("wte", "wpe", "h", "ln_f"):
+        name = "transformer." + name
     return ".".join(BLOCK_NAMES.get(part, part) for part in name.split("."))
 
 # %% ../nbs/15_doors.ipynb #ec921bcf
@@ -46,25 +54,48 @@ def our_weights(
 ):
     "The weights as our `GPT` has them, in float32, and whether they came in GPT-2's layout. ValueError if they are of no family that we know."
     weights = {our_name(name): w.float() for name, w in tensors.items() if not name.endswith(MASKS)}
-    needed = ("transformer.wte.weight", "transformer.wpe.weight", "transformer.h.0.attn.c_attn.weight")
+    needed = (
+        "transformer.wte.weight",
+        "transformer.wpe.weight",
+        "transformer.h.0.attn.c_attn.weight",
+    )
     for name in needed:
         if name not in weights:
-            raise ValueError(f"{path} is of no GPT that we know: it lacks {name} and has {', '.join(list(tensors)[:3]) or 'nothing'}, …")
+            raise ValueError(
+                f"{path} is of no GPT that we know: it lacks {name} and has {', '.join(list(tensors)[:3]) or 'nothing'}, …"
+            )
     wte, _, c_attn = (weights[name] for name in needed)
     if wte.dim() != 2:
-        raise ValueError(f"{path}: transformer.wte.weight must be (vocab_size, n_embd), it is {tuple(wte.shape)}")
+        raise ValueError(
+            f"{path}: transformer.wte.weight must be (vocab_size, n_embd), it is {tuple(wte.shape)}"
+        )
     C = wte.shape[1]
     turned = tuple(c_attn.shape) == (C, 3 * C)
     if turned:
-        weights = {name: w.T.contiguous() if ".h." in name and w.dim() == 2 else w for name, w in weights.items()}
+        weights = {
+            name: w.T.contiguous() if ".h." in name and w.dim() == 2 else w
+            for name, w in weights.items()
+        }
     if "lm_head.weight" in weights and not torch.equal(weights["lm_head.weight"], wte):
-        raise ValueError(f"{path}: lm_head.weight is not transformer.wte.weight: our model reads and scores with one table")
+        raise ValueError(
+            f"{path}: lm_head.weight is not transformer.wte.weight: our model reads and scores with one table"
+        )
     return weights, turned
 
 # %% ../nbs/15_doors.ipynb #5e830f74
-GELUS = {"gelu": "exact", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "gelu_fast": "tanh"}  # names in transformers
-USUAL = dict(model_type="gpt2", layer_norm_epsilon=1e-5, scale_attn_weights=True,
-             scale_attn_by_inverse_layer_idx=False, add_cross_attention=False)
+GELUS = {
+    "gelu": "exact",
+    "gelu_new": "tanh",
+    "gelu_pytorch_tanh": "tanh",
+    "gelu_fast": "tanh",
+}  # names in transformers
+USUAL = dict(
+    model_type="gpt2",
+    layer_norm_epsilon=1e-5,
+    scale_attn_weights=True,
+    scale_attn_by_inverse_layer_idx=False,
+    add_cross_attention=False,
+)
 
 
 def config_of(
@@ -78,19 +109,38 @@ def config_of(
     for name, usual in USUAL.items():
         if settings.get(name, usual) != usual:
             raise ValueError(f"{path} has {name} {settings[name]!r}: our GPT has {usual!r} only")
-    gelu = settings.get("gelu") or settings.get("activation_function") or ("gelu_new" if turned else "gelu")
+    gelu = (
+        settings.get("gelu")
+        or settings.get("activation_function")
+        or ("gelu_new" if turned else "gelu")
+    )
     if gelu not in (*GELUS, *GELUS.values()):
         raise ValueError(f"{path} has activation_function {gelu!r}: our GPT has {', '.join(GELUS)}")
     V, C = weights["transformer.wte.weight"].shape
     n_head = n_head or settings.get("n_head") or (C // 64 if C % 64 == 0 else None)
     if n_head is None:
-        raise ValueError(f"{path} does not say how many heads its width of {C} is shared among: give n_head")
+        raise ValueError(
+            f"{path} does not say how many heads its width of {C} is shared among: give n_head"
+        )
     layers = {name.split(".")[2] for name in weights if name.startswith("transformer.h.")}
-    said = {"dropout": settings.get("resid_pdrop", 0.0),
-            **{f.name: settings[f.name] for f in fields(GPTConfig) if f.name in settings}}
-    return GPTConfig(**{**said, **dict(
-        vocab_size=V, block_size=weights["transformer.wpe.weight"].shape[0], n_layer=len(layers),
-        n_head=n_head, n_embd=C, bias="transformer.ln_f.bias" in weights, gelu=GELUS.get(gelu, gelu))})
+    said = {
+        "dropout": settings.get("resid_pdrop", 0.0),
+        **{f.name: settings[f.name] for f in fields(GPTConfig) if f.name in settings},
+    }
+    return GPTConfig(
+        **{
+            **said,
+            **dict(
+                vocab_size=V,
+                block_size=weights["transformer.wpe.weight"].shape[0],
+                n_layer=len(layers),
+                n_head=n_head,
+                n_embd=C,
+                bias="transformer.ln_f.bias" in weights,
+                gelu=GELUS.get(gelu, gelu),
+            ),
+        }
+    )
 
 # %% ../nbs/15_doors.ipynb #0244d63d
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "best_model_params.pt")
@@ -106,22 +156,35 @@ def download(
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
     def fetch(name, offline):
-        return Path(hf_hub_download(repo_id, name, revision=revision, cache_dir=cache_dir, local_files_only=offline))
+        return Path(
+            hf_hub_download(
+                repo_id, name, revision=revision, cache_dir=cache_dir, local_files_only=offline
+            )
+        )
 
     offline = not _hub_in_reach()  # asked once: huggingface_hub would try five times for each file
     for name in ("config.json", *WEIGHT_FILES):
-        try: path = fetch(name, offline)
-        except LocalEntryNotFoundError: offline = True  # from here on only what the cache has
-        except EntryNotFoundError: pass
+        try:
+            path = fetch(name, offline)
+        except LocalEntryNotFoundError:
+            offline = True  # from here on only what the cache has
+        except EntryNotFoundError:
+            pass
         except HfHubHTTPError as e:
             raise FileNotFoundError(
-                f"{repo_id}: no such file or folder here, and the Hub does not give it: {shorten(str(e), 200)}") from None
+                f"{repo_id}: no such file or folder here, and the Hub does not give it: {shorten(str(e), 200)}"
+            ) from None
         else:
-            if name in WEIGHT_FILES: return path
-    if not offline: raise FileNotFoundError(f"{repo_id}: this Hub repository has none of {', '.join(WEIGHT_FILES)}")
+            if name in WEIGHT_FILES:
+                return path
+    if not offline:
+        raise FileNotFoundError(
+            f"{repo_id}: this Hub repository has none of {', '.join(WEIGHT_FILES)}"
+        )
     raise FileNotFoundError(
         f"{repo_id}: no such file or folder here, and the Hub is out of reach. Connect to the network; or download config.json (if there is one) and "
-        f"one of {', '.join(WEIGHT_FILES)} from https://huggingface.co/{repo_id}/tree/{revision or 'main'} into a folder and give that folder instead")
+        f"one of {', '.join(WEIGHT_FILES)} from https://huggingface.co/{repo_id}/tree/{revision or 'main'} into a folder and give that folder instead"
+    )
 
 # %% ../nbs/15_doors.ipynb #f2d424ae
 def find_weights(
@@ -131,13 +194,19 @@ def find_weights(
 ):
     "The file of weights that `source` means, downloaded if need be. FileNotFoundError says what was looked for."
     path = Path(source)
-    if path.is_file(): return path
+    if path.is_file():
+        return path
     if path.is_dir():
         for name in WEIGHT_FILES:
-            if (path / name).is_file(): return path / name
+            if (path / name).is_file():
+                return path / name
         raise FileNotFoundError(f"{path} holds none of {', '.join(WEIGHT_FILES)}")
     if re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", str(source)) and path.suffix not in (
-        ".pt", ".pth", ".bin", ".safetensors"):
+        ".pt",
+        ".pth",
+        ".bin",
+        ".safetensors",
+    ):
         return download(str(source), revision, cache_dir)
     raise FileNotFoundError(f"{source}: no such file or folder")
 
@@ -151,7 +220,8 @@ def read_settings(
         raise ValueError(f"{path} holds a {type(content).__name__}, not a dict of tensors")
     config = read_run(path.parent) or {}
     config = config["model"] if isinstance(config.get("model"), dict) else config
-    if isinstance(content.get("model"), dict): content, config = content["model"], content.get("model_args") or config
+    if isinstance(content.get("model"), dict):
+        content, config = content["model"], content.get("model_args") or config
     tensors = {name: w for name, w in content.items() if isinstance(w, torch.Tensor)}
     return tensors, config
 
@@ -184,13 +254,18 @@ def recover_merges(
     "The pairs of tokens whose merging made each longer token, in order. ValueError if a token was not made so."
     merges = []
     for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
-        parts = [token[i:i + 1] for i in range(len(token))]
+        parts = [token[i : i + 1] for i in range(len(token))]
         while len(parts) > 2:
-            lowest, i = min((ranks.get(a + b, rank), i) for i, (a, b) in enumerate(zip(parts, parts[1:])))
+            lowest, i = min(
+                (ranks.get(a + b, rank), i) for i, (a, b) in enumerate(zip(parts, parts[1:]))
+            )
             if lowest >= rank:
-                raise ValueError(f"token {rank}, {token}, is not made of two earlier tokens: not a BPE vocabulary")
-            parts[i:i + 2] = [parts[i] + parts[i + 1]]
-        if len(parts) == 2: merges.append(tuple(parts))
+                raise ValueError(
+                    f"token {rank}, {token}, is not made of two earlier tokens: not a BPE vocabulary"
+                )
+            parts[i : i + 2] = [parts[i] + parts[i + 1]]
+        if len(parts) == 2:
+            merges.append(tuple(parts))
     return merges
 
 # %% ../nbs/15_doors.ipynb #20f5a47b
@@ -198,22 +273,53 @@ def tokenizer_json(
     encoding,  # a tiktoken.Encoding whose ids are its ranks
 ):
     "The contents of a `tokenizer.json` of the tokenizers library that gives the same ids."
-    letters, ranks = byte_letters(), encoding._mergeable_ranks
-    def spell(token): return "".join(letters[byte] for byte in token)
+    letters = byte_letters()
+    ranks = encoding._mergeable_ranks
+
+    def spell(token):
+        return "".join(letters[byte] for byte in token)
+
     words = dict(type="ByteLevel", add_prefix_space=False, trim_offsets=True, use_regex=True)
     if encoding.name != "gpt2" and encoding._pat_str != GPT2_PATTERN:
-        split = dict(type="Split", pattern={"Regex": encoding._pat_str}, behavior="Isolated", invert=False)
+        split = dict(
+            type="Split", pattern={"Regex": encoding._pat_str}, behavior="Isolated", invert=False
+        )
         words = dict(type="Sequence", pretokenizers=[split, {**words, "use_regex": False}])
     vocab = {spell(token): rank for token, rank in ranks.items()} | encoding._special_tokens
-    special = [dict(id=i, content=token, single_word=False, lstrip=False, rstrip=False, normalized=False, special=True)
-               for token, i in encoding._special_tokens.items()]
-    model = dict(type="BPE", dropout=None, unk_token=None, continuing_subword_prefix="",
-                 end_of_word_suffix="", fuse_unk=False,
-                 byte_fallback=False, vocab=vocab, merges=[[spell(a), spell(b)] for a, b in recover_merges(ranks)])
-    return dict(version="1.0", truncation=None, padding=None, added_tokens=special, normalizer=None,
-                pre_tokenizer=words,
-                post_processor=None, decoder=dict(type="ByteLevel", add_prefix_space=True, trim_offsets=True,
-                                                  use_regex=True), model=model)
+    special = [
+        dict(
+            id=i,
+            content=token,
+            single_word=False,
+            lstrip=False,
+            rstrip=False,
+            normalized=False,
+            special=True,
+        )
+        for token, i in encoding._special_tokens.items()
+    ]
+    model = dict(
+        type="BPE",
+        dropout=None,
+        unk_token=None,
+        continuing_subword_prefix="",
+        end_of_word_suffix="",
+        fuse_unk=False,
+        byte_fallback=False,
+        vocab=vocab,
+        merges=[[spell(a), spell(b)] for a, b in recover_merges(ranks)],
+    )
+    return dict(
+        version="1.0",
+        truncation=None,
+        padding=None,
+        added_tokens=special,
+        normalizer=None,
+        pre_tokenizer=words,
+        post_processor=None,
+        decoder=dict(type="ByteLevel", add_prefix_space=True, trim_offsets=True, use_regex=True),
+        model=model,
+    )
 
 # %% ../nbs/15_doors.ipynb #4494ee9f
 def gpt2_weights(
@@ -222,10 +328,17 @@ def gpt2_weights(
     "The weights of our model under GPT-2's names and in its layout; zeros where it has no biases."
     weights = {}
     for name, w in model.state_dict().items():
-        if name == "lm_head.weight": continue
-        name, w = name.replace(".ln1.", ".ln_1.").replace(".ln2.", ".ln_2."), w.detach().cpu().float()
+        if name == "lm_head.weight":
+            continue
+        name = name.replace(".ln1.", ".ln_1.").replace(".ln2.", ".ln_2.")
+        w = w.detach().cpu().float()
         weights[name] = (w.T if ".h." in name and w.dim() == 2 else w).contiguous()
-        if name.endswith(".weight") and not model.config.bias and "wte" not in name and "wpe" not in name:
+        if (
+            name.endswith(".weight")
+            and not model.config.bias
+            and "wte" not in name
+            and "wpe" not in name
+        ):
             weights[name.removesuffix("weight") + "bias"] = torch.zeros(w.shape[0])
     return weights
 
@@ -237,13 +350,25 @@ def gpt2_config(
     "The `config.json` of transformers for our model."
     c = model.config
     return dict(
-        architectures=["GPT2LMHeadModel"], model_type="gpt2",
+        architectures=["GPT2LMHeadModel"],
+        model_type="gpt2",
         activation_function="gelu_new" if c.gelu == "tanh" else "gelu",
-        vocab_size=c.vocab_size, n_positions=c.block_size, n_ctx=c.block_size, n_embd=c.n_embd,
-        n_layer=c.n_layer, n_head=c.n_head,
-        layer_norm_epsilon=1e-5, attn_pdrop=c.dropout, embd_pdrop=c.dropout, resid_pdrop=c.dropout,
+        vocab_size=c.vocab_size,
+        n_positions=c.block_size,
+        n_ctx=c.block_size,
+        n_embd=c.n_embd,
+        n_layer=c.n_layer,
+        n_head=c.n_head,
+        layer_norm_epsilon=1e-5,
+        attn_pdrop=c.dropout,
+        embd_pdrop=c.dropout,
+        resid_pdrop=c.dropout,
         initializer_range=0.02,
-        bos_token_id=end_of_text_id, eos_token_id=end_of_text_id, tie_word_embeddings=True, torch_dtype="float32")
+        bos_token_id=end_of_text_id,
+        eos_token_id=end_of_text_id,
+        tie_word_embeddings=True,
+        torch_dtype="float32",
+    )
 
 # %% ../nbs/15_doors.ipynb #75b7ca72
 def export_transformers(
@@ -253,20 +378,32 @@ def export_transformers(
 ):
     "Write a folder that `AutoModelForCausalLM` and `AutoTokenizer` of transformers load; transformers is not needed for it. Returns the folder."
     if encoding.n_vocab > model.config.vocab_size:
-        raise ValueError(f"the tokenizer has {encoding.n_vocab} tokens, the model only {model.config.vocab_size}: they are not of one run")
-    folder, end = Path(folder), encoding.eot_token
+        raise ValueError(
+            f"the tokenizer has {encoding.n_vocab} tokens, the model only {model.config.vocab_size}: they are not of one run"
+        )
+    folder = Path(folder)
+    end = encoding.eot_token
     if "model" in (read_run(folder) or {}):
-        raise FileExistsError(f"{folder} is the folder of a run, whose files have the same names: choose another")
+        raise FileExistsError(
+            f"{folder} is the folder of a run, whose files have the same names: choose another"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     weights = gpt2_weights(model)
-    write_whole(folder / "model.safetensors", lambda path: save_file(weights, str(path), {"format": "pt"}))
+    write_whole(
+        folder / "model.safetensors", lambda path: save_file(weights, str(path), {"format": "pt"})
+    )
     contents = {
         "config.json": gpt2_config(model, end),
         "generation_config.json": dict(bos_token_id=end, eos_token_id=end, pad_token_id=end),
         "tokenizer.json": tokenizer_json(encoding),
-        "tokenizer_config.json": dict(tokenizer_class="PreTrainedTokenizerFast",
-                                      model_max_length=model.config.block_size, bos_token=END_OF_TEXT,
-                                      eos_token=END_OF_TEXT, pad_token=END_OF_TEXT, clean_up_tokenization_spaces=False),
+        "tokenizer_config.json": dict(
+            tokenizer_class="PreTrainedTokenizerFast",
+            model_max_length=model.config.block_size,
+            bos_token=END_OF_TEXT,
+            eos_token=END_OF_TEXT,
+            pad_token=END_OF_TEXT,
+            clean_up_tokenization_spaces=False,
+        ),
     }
     for name, content in contents.items():
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -278,14 +415,21 @@ def run_result(
     run,  # the folder of a run
 ):
     "Loss, bits per byte and tokens of the best weights of a run, as a dict; of its best evaluation so far if it has not finished."
-    config, path = read_run(run), Path(run) / "summary.json"
-    if config is None: raise FileNotFoundError(f"no config.json in {run}: is it the folder of a run?")
-    if path.is_file(): return json.loads(path.read_text(encoding="utf-8"))
+    config = read_run(run)
+    path = Path(run) / "summary.json"
+    if config is None:
+        raise FileNotFoundError(f"no config.json in {run}: is it the folder of a run?")
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
     evaluated = [line for line in read_metrics(run) if "val_loss" in line]
-    if not evaluated: raise ValueError(f"{run} has no evaluation yet: let it train a little longer")
+    if not evaluated:
+        raise ValueError(f"{run} has no evaluation yet: let it train a little longer")
     best = min(evaluated, key=lambda line: line["val_loss"])
-    return dict(val_loss=best["val_loss"], bits_per_byte=bits_per_byte(best["val_loss"], config["data"]["validation"]),
-                tokens=best["tokens"])
+    return dict(
+        val_loss=best["val_loss"],
+        bits_per_byte=bits_per_byte(best["val_loss"], config["data"]["validation"]),
+        tokens=best["tokens"],
+    )
 
 # %% ../nbs/15_doors.ipynb #600c577e
 CARD = """---
@@ -337,16 +481,40 @@ def model_card(
     repo_id=None,  # where the model will be, such as "someone/stories"; the run's name unless given
 ):
     "The model card of a run, as markdown with the Hub's header: data, sizes, loss, bits per byte, how to load."
-    result, config = run_result(run), read_run(run)
-    with torch.device("meta"): parameters = GPT(GPTConfig(**config["model"])).num_parameters()
-    floor, where = config.get("entropy_floor"), repo_id or Path(run).resolve().name
-    facts = {"gelu": "exact", **config["model"], **config["data"], **result, "parameters": parameters}
-    return CARD.format_map({**facts, "name": where.split("/")[-1], "where": where,
-                            "floor": "" if floor is None else f"\n| entropy floor | {floor:.3f} nats per token, the least possible |"})
+    result = run_result(run)
+    config = read_run(run)
+    with torch.device("meta"):
+        parameters = GPT(GPTConfig(**config["model"])).num_parameters()
+    floor = config.get("entropy_floor")
+    where = repo_id or Path(run).resolve().name
+    facts = {
+        "gelu": "exact",
+        **config["model"],
+        **config["data"],
+        **result,
+        "parameters": parameters,
+    }
+    return CARD.format_map(
+        {
+            **facts,
+            "name": where.split("/")[-1],
+            "where": where,
+            "floor": ""
+            if floor is None
+            else f"\n| entropy floor | {floor:.3f} nats per token, the least possible |",
+        }
+    )
 
 # %% ../nbs/15_doors.ipynb #db847612
 # of a run, for others
-OWN_FILES = ("config.json", "tokenizer.json", "model.safetensors", "metrics.jsonl", "summary.json", "loss.png")
+OWN_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "model.safetensors",
+    "metrics.jsonl",
+    "summary.json",
+    "loss.png",
+)
 
 
 def write_hub_folder(
@@ -355,14 +523,17 @@ def write_hub_folder(
     repo_id=None,  # where it will be, for the card
 ):
     "Write all that a Hub repository of a run holds: the export for transformers, README.md, and the run's own files in `run`. Returns the folder."
-    run, folder = Path(run), Path(folder)
-    card, encoding = model_card(run, repo_id), load_tokenizer(run)
+    run = Path(run)
+    folder = Path(folder)
+    card = model_card(run, repo_id)
+    encoding = load_tokenizer(run)
     if not (run / "model.safetensors").is_file():
         raise FileNotFoundError(f"{run} has no model.safetensors yet: let it train a little longer")
     export_transformers(load_pretrained(run), encoding, folder)
     (folder / "run").mkdir(exist_ok=True)
     for name in OWN_FILES:
-        if (run / name).is_file(): shutil.copy(run / name, folder / "run" / name)
+        if (run / name).is_file():
+            shutil.copy(run / name, folder / "run" / name)
     write_whole(folder / "README.md", lambda path: path.write_text(card, encoding="utf-8"))
     return folder
 
@@ -375,7 +546,8 @@ def push_to_hub(
     folder=None,  # write the repository's files here and upload nothing
 ):
     "Give a run to the Hub: model for transformers, card, and the run's own files. Returns its address, or `folder`."
-    if folder is not None: return write_hub_folder(run, folder, repo_id)
+    if folder is not None:
+        return write_hub_folder(run, folder, repo_id)
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
 
@@ -384,13 +556,20 @@ def push_to_hub(
         try:
             api = HfApi(token=token)
             address = api.create_repo(repo_id, private=private, exist_ok=True)
-            api.upload_folder(repo_id=repo_id, folder_path=temporary, commit_message="Model, card and run")
+            api.upload_folder(
+                repo_id=repo_id, folder_path=temporary, commit_message="Model, card and run"
+            )
             return str(address)
-        except HFValidationError as e: raise ValueError(f"cannot upload to {repo_id}: {e}") from None
+        except HFValidationError as e:
+            raise ValueError(f"cannot upload to {repo_id}: {e}") from None
         except (HfHubHTTPError, LocalTokenNotFoundError) as e:
             raise PermissionError(
-                f"the Hub refuses {repo_id} ({shorten(str(e), 200)}): log in with `hf auth login`, or give a token that may write there") from None
-        except Exception as e:  # the network's errors have several types, by the version of huggingface_hub
+                f"the Hub refuses {repo_id} ({shorten(str(e), 200)}): log in with `hf auth login`, or give a token that may write there"
+            ) from None
+        except (
+            Exception
+        ) as e:  # the network's errors have several types, by the version of huggingface_hub
             raise ConnectionError(
                 f"cannot reach the Hub to upload {repo_id} ({type(e).__name__}): connect to the network, "
-                                  "or give a folder, which is written without it") from None
+                "or give a folder, which is written without it"
+            ) from None

@@ -26,9 +26,11 @@ def looking(
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.no_grad(): yield model
+        with torch.no_grad():
+            yield model
     finally:
-        for module, training in modes: module.training = training
+        for module, training in modes:
+            module.training = training
 
 # %% ../nbs/12_inside.ipynb #875aee89
 def text_ids(
@@ -38,12 +40,18 @@ def text_ids(
 ):
     "The ids (1, T) of an end-of-text and the text's tokens, on the model's device; ValueError if it is empty or too long."
     if encoding.n_vocab > model.config.vocab_size:
-        raise ValueError(f"the tokenizer has {encoding.n_vocab} tokens, the model {model.config.vocab_size}: they are not of one run")
-    if not text: raise ValueError("the text is empty: there is nothing to look at")
-    ids, size = [encoding.eot_token, *encoding.encode_ordinary(text)], model.config.block_size
+        raise ValueError(
+            f"the tokenizer has {encoding.n_vocab} tokens, the model {model.config.vocab_size}: they are not of one run"
+        )
+    if not text:
+        raise ValueError("the text is empty: there is nothing to look at")
+    ids = [encoding.eot_token, *encoding.encode_ordinary(text)]
+    size = model.config.block_size
     if len(ids) > size:
-        raise ValueError(f"with the end-of-text before it the text has {len(ids)} tokens, {len(ids) - size} more than the model's "
-                         f"block_size of {size}: shorten it")
+        raise ValueError(
+            f"with the end-of-text before it the text has {len(ids)} tokens, {len(ids) - size} more than the model's "
+            f"block_size of {size}: shorten it"
+        )
     return torch.tensor([ids], device=next(model.parameters()).device)
 
 # %% ../nbs/12_inside.ipynb #417c3898
@@ -52,9 +60,12 @@ def token_label(
     token,  # the id of a token
 ):
     "A token as readable text: · for a space, ⏎ for a line break, [end] for end-of-text, \\x.. for a piece of a character."
-    if token == encoding.eot_token: return "[end]"
-    try: text = encoding.decode_single_token_bytes(token).decode("utf-8", errors="backslashreplace")
-    except KeyError: return f"[{token}]"  # an id that only fills up the model's table
+    if token == encoding.eot_token:
+        return "[end]"
+    try:
+        text = encoding.decode_single_token_bytes(token).decode("utf-8", errors="backslashreplace")
+    except KeyError:
+        return f"[{token}]"  # an id that only fills up the model's table
     return text.replace(" ", "·").replace("\n", "⏎")
 
 # %% ../nbs/12_inside.ipynb #ee03f16a
@@ -63,13 +74,20 @@ def residual_stream(
     idx,  # the ids of one text (1, T), as from `text_ids`
 ):
     "The stream (n_layer + 1, T, C): before the first block, and after each block."
-    if len(idx) != 1: raise ValueError(f"idx must hold one text, (1, T), not the shape {tuple(idx.shape)}")
-    stream, parts = [], [*model.transformer.h, model.transformer.ln_f]
-    hooks = [part.register_forward_pre_hook(lambda part, inputs: stream.append(inputs[0][0])) for part in parts]
+    if len(idx) != 1:
+        raise ValueError(f"idx must hold one text, (1, T), not the shape {tuple(idx.shape)}")
+    stream = []
+    parts = [*model.transformer.h, model.transformer.ln_f]
+    hooks = [
+        part.register_forward_pre_hook(lambda part, inputs: stream.append(inputs[0][0]))
+        for part in parts
+    ]
     try:
-        with looking(model): model.hidden(idx)
+        with looking(model):
+            model.hidden(idx)
     finally:
-        for hook in hooks: hook.remove()
+        for hook in hooks:
+            hook.remove()
     return torch.stack(stream)
 
 # %% ../nbs/12_inside.ipynb #af648f82
@@ -80,8 +98,12 @@ def attention_maps(
     "The attention weights (n_layer, n_head, T, T) of every head: how much the token of a row reads the token of a column."
     stream = residual_stream(model, idx)
     with looking(model):
-        return torch.stack([block.attn.weights(block.ln1(x[None]))[0].float()
-                            for block, x in zip(model.transformer.h, stream)])
+        return torch.stack(
+            [
+                block.attn.weights(block.ln1(x[None]))[0].float()
+                for block, x in zip(model.transformer.h, stream)
+            ]
+        )
 
 # %% ../nbs/12_inside.ipynb #cb03603c
 def show_heads(
@@ -93,14 +115,24 @@ def show_heads(
     import matplotlib.pyplot as plt
 
     idx = text_ids(model, encoding, text)
-    maps, labels = attention_maps(model, idx).cpu(), [token_label(encoding, i) for i in idx[0].tolist()]
+    maps = attention_maps(model, idx).cpu()
+    labels = [token_label(encoding, i) for i in idx[0].tolist()]
     n_layer, n_head, T, _ = maps.shape
     side = min(max(1.2, 0.11 * T), 3.0)  # inches
-    _, axes = plt.subplots(n_layer, n_head, figsize=(1.6 + side * n_head, 0.9 + side * n_layer),
-                           sharex=True, sharey=True, squeeze=False, layout="constrained")
+    _, axes = plt.subplots(
+        n_layer,
+        n_head,
+        figsize=(1.6 + side * n_head, 0.9 + side * n_layer),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
     future = torch.ones(T, T, dtype=torch.bool).triu(1)
     for (layer, head), ax in np.ndenumerate(axes):
-        image = ax.imshow(maps[layer, head].masked_fill(future, math.nan), cmap="viridis", vmin=0, vmax=1)
+        image = ax.imshow(
+            maps[layer, head].masked_fill(future, math.nan), cmap="viridis", vmin=0, vmax=1
+        )
         ax.set_title(f"layer {layer}, head {head}", fontsize=8)
         size = min(8.0, 55 * side / T)  # points, so that the labels do not run into each other
         ax.set_xticks(range(T), labels, rotation=90, fontsize=size, parse_math=False)
@@ -122,10 +154,13 @@ def show_head(
     "The attention map of one head, large. Returns the Axes."
     config = model.config
     for name, value, n in (("layer", layer, config.n_layer), ("head", head, config.n_head)):
-        if not 0 <= value < n: raise ValueError(f"no {name} {value}: this model has {name}s 0 to {n - 1}")
+        if not 0 <= value < n:
+            raise ValueError(f"no {name} {value}: this model has {name}s 0 to {n - 1}")
     idx = text_ids(model, encoding, text)
     labels = [token_label(encoding, i) for i in idx[0].tolist()]
-    return show_attention(attention_maps(model, idx)[layer, head], labels, ax, f"layer {layer}, head {head}")
+    return show_attention(
+        attention_maps(model, idx)[layer, head], labels, ax, f"layer {layer}, head {head}"
+    )
 
 # %% ../nbs/12_inside.ipynb #d68a1724
 def logit_lens(
@@ -135,7 +170,12 @@ def logit_lens(
     "Log-probabilities (n_layer + 1, T, V) of the next token, read off the stream before the first block and after each (nostalgebraist 2020)."
     stream = residual_stream(model, idx)
     with looking(model):
-        return torch.stack([model.lm_head(model.transformer.ln_f(x[None]))[0].float().log_softmax(-1) for x in stream])
+        return torch.stack(
+            [
+                model.lm_head(model.transformer.ln_f(x[None]))[0].float().log_softmax(-1)
+                for x in stream
+            ]
+        )
 
 # %% ../nbs/12_inside.ipynb #ee1f8c2a
 def show_logit_lens(
@@ -150,18 +190,35 @@ def show_logit_lens(
 
     idx = text_ids(model, encoding, text)
     top = logit_lens(model, idx)[:, -last:].max(-1)
-    probs, best = top.values.exp().T.cpu(), top.indices.T.tolist()  # (positions, n_layer + 1)
+    probs = top.values.exp().T.cpu()
+    best = top.indices.T.tolist()  # (positions, n_layer + 1)
     T, n = probs.shape
-    read, came = idx[0, -T:].tolist(), idx[0].tolist()[-T + 1:] if T > 1 else []
-    if ax is None: ax = plt.subplots(figsize=(2 + 1.1 * n, 1.2 + 0.24 * T), layout="constrained")[1]
+    read = idx[0, -T:].tolist()
+    came = idx[0].tolist()[-T + 1 :] if T > 1 else []
+    if ax is None:
+        ax = plt.subplots(figsize=(2 + 1.1 * n, 1.2 + 0.24 * T), layout="constrained")[1]
     image = ax.imshow(probs, cmap="viridis", vmin=0, vmax=1, aspect="auto")
     for t in range(T):
         for i in range(n):
-            ax.text(i, t, token_label(encoding, best[t][i]), ha="center", va="center", fontsize=8, parse_math=False,
-                    color="white" if probs[t, i] < 0.6 else "black")
+            ax.text(
+                i,
+                t,
+                token_label(encoding, best[t][i]),
+                ha="center",
+                va="center",
+                fontsize=8,
+                parse_math=False,
+                color="white" if probs[t, i] < 0.6 else "black",
+            )
             if t < len(came) and best[t][i] == came[t]:
-                ax.add_patch(plt.Rectangle((i - 0.47, t - 0.44), 0.94, 0.88, fill=False, color="tab:red", lw=1.5))
-    ax.set_xticks(range(n), ["before\nblock 0", *(f"after\nblock {i}" for i in range(n - 1))], fontsize=8)
+                ax.add_patch(
+                    plt.Rectangle(
+                        (i - 0.47, t - 0.44), 0.94, 0.88, fill=False, color="tab:red", lw=1.5
+                    )
+                )
+    ax.set_xticks(
+        range(n), ["before\nblock 0", *(f"after\nblock {i}" for i in range(n - 1))], fontsize=8
+    )
     ax.set_yticks(range(T), [token_label(encoding, i) for i in read], fontsize=8, parse_math=False)
     ax.set(xlabel="place on the stream", ylabel="token just read")
     ax.figure.colorbar(image, ax=ax, label="probability of the favourite", shrink=0.6)
@@ -178,10 +235,13 @@ def one_token(
             raise ValueError(f"no token {token}: the ids go from 0 to {encoding.n_vocab - 1}")
         return token
     ids = encoding.encode(token, allowed_special="all")
-    if len(ids) == 1: return ids[0]
+    if len(ids) == 1:
+        return ids[0]
     other = token[1:] if token.startswith(" ") else " " + token
     hint = f"; {other!r} is one" if len(encoding.encode_ordinary(other)) == 1 else ""
-    raise ValueError(f"{token!r} is {len(ids)} tokens ({', '.join(token_label(encoding, i) for i in ids)}), not one{hint}")
+    raise ValueError(
+        f"{token!r} is {len(ids)} tokens ({', '.join(token_label(encoding, i) for i in ids)}), not one{hint}"
+    )
 
 # %% ../nbs/12_inside.ipynb #57ebf4ad
 def nearest_tokens(
@@ -192,11 +252,15 @@ def nearest_tokens(
 ):
     "The `n` tokens whose vectors point most nearly the same way: a list of (text, cosine), nearest first, without the token itself."
     i = one_token(encoding, token)
-    table = F.normalize(model.transformer.wte.weight.detach()[:encoding.n_vocab].float(), dim=-1)  # (V, C)
+    table = F.normalize(
+        model.transformer.wte.weight.detach()[: encoding.n_vocab].float(), dim=-1
+    )  # (V, C)
     cosine = table @ table[i]  # (V,)
     cosine[i] = -math.inf
     top = cosine.topk(min(n, len(cosine) - 1))
-    return [(token_label(encoding, j), c) for j, c in zip(top.indices.tolist(), top.values.tolist())]
+    return [
+        (token_label(encoding, j), c) for j, c in zip(top.indices.tolist(), top.values.tolist())
+    ]
 
 # %% ../nbs/12_inside.ipynb #7de378f3
 def principal_components(
@@ -204,13 +268,14 @@ def principal_components(
     n=2,  # how many components
 ):
     "Coordinates (N, n) along the directions of largest spread, and the share (n,) of the whole spread that lies along each."
-    if len(vectors) < 2: raise ValueError(f"principal components need at least 2 vectors, not {len(vectors)}")
+    if len(vectors) < 2:
+        raise ValueError(f"principal components need at least 2 vectors, not {len(vectors)}")
     x = vectors.detach().double().cpu()
     x = x - x.mean(0)
     _, spread, axes = torch.linalg.svd(x, full_matrices=False)
     # a sign that is the same every time
     axes = axes[:n] * axes[:n].gather(1, axes[:n].abs().argmax(1, keepdim=True)).sign()
-    return x @ axes.T, spread[:n] ** 2 / (spread ** 2).sum()
+    return x @ axes.T, spread[:n] ** 2 / (spread**2).sum()
 
 # %% ../nbs/12_inside.ipynb #3880340e
 def show_embedding_map(
@@ -225,17 +290,29 @@ def show_embedding_map(
     groups = tokens if isinstance(tokens, dict) else {None: tokens}
     ids = [one_token(encoding, token) for group in groups.values() for token in group]
     xy, share = principal_components(
-        model.transformer.wte.weight[torch.tensor(ids, device=model.transformer.wte.weight.device)])
-    if ax is None: ax = plt.subplots(figsize=(7, 5), layout="constrained")[1]
+        model.transformer.wte.weight[torch.tensor(ids, device=model.transformer.wte.weight.device)]
+    )
+    if ax is None:
+        ax = plt.subplots(figsize=(7, 5), layout="constrained")[1]
     start = 0
     for i, (name, group) in enumerate(groups.items()):
         mine = slice(start, start := start + len(group))
         ax.plot(*xy[mine].T, "osD^vPX*"[i % 8], color=f"C{i % 10}", ms=4, label=name)
         for (x, y), token in zip(xy[mine].tolist(), ids[mine]):
-            ax.annotate(token_label(encoding, token).strip("·") or "·", (x, y), (3, 2), textcoords="offset points",
-                        fontsize=7, parse_math=False)
-    ax.set(xlabel=f"first component ({share[0]:.0%} of the spread)", ylabel=f"second component ({share[1]:.0%})")
-    if isinstance(tokens, dict): ax.legend()
+            ax.annotate(
+                token_label(encoding, token).strip("·") or "·",
+                (x, y),
+                (3, 2),
+                textcoords="offset points",
+                fontsize=7,
+                parse_math=False,
+            )
+    ax.set(
+        xlabel=f"first component ({share[0]:.0%} of the spread)",
+        ylabel=f"second component ({share[1]:.0%})",
+    )
+    if isinstance(tokens, dict):
+        ax.legend()
     return ax
 
 # %% ../nbs/12_inside.ipynb #fb4f45a5
@@ -246,7 +323,8 @@ def token_surprise(
 ):
     "How surprising each token is after those before it: a list of (label, nats)."
     idx = text_ids(model, encoding, text)  # (1, T)
-    with looking(model): logits = model(idx[:, :-1])[0]  # (1, T - 1, V)
+    with looking(model):
+        logits = model(idx[:, :-1])[0]  # (1, T - 1, V)
     nats = F.cross_entropy(logits[0].float(), idx[0, 1:], reduction="none").tolist()
     return [(token_label(encoding, i), loss) for i, loss in zip(idx[0, 1:].tolist(), nats)]
 
@@ -261,22 +339,51 @@ def show_surprise(
     "The text with each token on a ground as dark as it was surprising, and its nats below it from 1 on. Returns the Axes."
     import matplotlib.pyplot as plt
 
-    column, line, places = 0, 0, []
+    column = 0
+    line = 0
+    places = []
     for label, nats in token_surprise(model, encoding, text):
-        if column and column + len(label) > width: column, line = 0, line + 1
+        if column and column + len(label) > width:
+            column = 0
+            line = line + 1
         places.append((column, line, label, nats))
         column = column + len(label) if not label.endswith("⏎") else width
-    if ax is None: ax = plt.subplots(figsize=(1 + width * 0.105, 0.5 + 0.42 * (line + 1)), layout="constrained")[1]
+    if ax is None:
+        ax = plt.subplots(
+            figsize=(1 + width * 0.105, 0.5 + 0.42 * (line + 1)), layout="constrained"
+        )[1]
     # up to a blind guess
     scale = plt.cm.ScalarMappable(plt.Normalize(0, math.log(model.config.vocab_size)), "cividis_r")
     for column, line, label, nats in places:
-        ax.add_patch(plt.Rectangle((column, line - 0.35), len(label), 0.5, color=scale.to_rgba(nats), lw=0))
+        ax.add_patch(
+            plt.Rectangle((column, line - 0.35), len(label), 0.5, color=scale.to_rgba(nats), lw=0)
+        )
         color = "white" if scale.norm(nats) > 0.5 else "black"
         for i, letter in enumerate(label):
-            ax.text(column + i + 0.5, line - 0.1, letter, family="monospace", fontsize=9, ha="center", va="center",
-                    color=color, parse_math=False)
-        if nats >= 1: ax.text(column + len(label) / 2, line + 0.32, f"{nats:.1f}", fontsize=6, ha="center", va="center")
-    ax.set(xlim=(0, max(width, *(column + len(label) for column, _, label, _ in places))), ylim=(line + 0.6, -0.5))
+            ax.text(
+                column + i + 0.5,
+                line - 0.1,
+                letter,
+                family="monospace",
+                fontsize=9,
+                ha="center",
+                va="center",
+                color=color,
+                parse_math=False,
+            )
+        if nats >= 1:
+            ax.text(
+                column + len(label) / 2,
+                line + 0.32,
+                f"{nats:.1f}",
+                fontsize=6,
+                ha="center",
+                va="center",
+            )
+    ax.set(
+        xlim=(0, max(width, *(column + len(label) for column, _, label, _ in places))),
+        ylim=(line + 0.6, -0.5),
+    )
     ax.axis("off")
     ax.figure.colorbar(scale, ax=ax, label="nats", extend="max", aspect=8)
     return ax
@@ -293,14 +400,19 @@ def inside_box(
     import ipywidgets as w
     import matplotlib.pyplot as plt
 
-    story = w.Textarea(text, description="text", continuous_update=False, layout=w.Layout(width="auto"))
+    story = w.Textarea(
+        text, description="text", continuous_update=False, layout=w.Layout(width="auto")
+    )
     layer = w.Dropdown(options=range(model.config.n_layer), description="layer")
     head = w.Dropdown(options=range(model.config.n_head), description="head")
     problem = w.Label()
-    surprise, reads = (w.Image(format="png", layout=w.Layout(align_self="flex-start")) for _ in range(2))
+    surprise, reads = (
+        w.Image(format="png", layout=w.Layout(align_self="flex-start")) for _ in range(2)
+    )
 
     def draw(image, show, *args):
-        figure, png = show(model, encoding, story.value, *args).figure, io.BytesIO()
+        figure = show(model, encoding, story.value, *args).figure
+        png = io.BytesIO()
         figure.savefig(png, format="png", dpi=90)
         plt.close(figure)  # before the cell ends, so that it is shown in the box alone
         image.value = png.getvalue()
@@ -310,8 +422,10 @@ def inside_box(
             draw(surprise, show_surprise)
             draw(reads, show_head, layer.value, head.value)
             problem.value = ""
-        except ValueError as e: problem.value = str(e)
+        except ValueError as e:
+            problem.value = str(e)
 
-    for control in (story, layer, head): control.observe(look, "value")
+    for control in (story, layer, head):
+        control.observe(look, "value")
     look()
     return w.VBox([story, w.HBox([layer, head]), problem, surprise, reads])

@@ -23,14 +23,19 @@ class ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, table, targets, rows, dtype, with_gradient):
-        table_, total, count = table.to(dtype), 0.0, (targets != -1).sum()
-        dx, dtable = torch.zeros_like(x), torch.zeros_like(table)  # (N, C), (V, C)
+        table_ = table.to(dtype)
+        total = 0.0
+        count = (targets != -1).sum()
+        dx = torch.zeros_like(x)
+        dtable = torch.zeros_like(table)  # (N, C), (V, C)
         for some, right, out in zip(x.split(rows), targets[:, None].split(rows), dx.split(rows)):
-            some, counts = some.to(dtype), right != -1  # (rows, C), (rows, 1)
+            some = some.to(dtype)
+            counts = right != -1  # (rows, C), (rows, 1)
             log_p = (some @ table_.T).log_softmax(-1, dtype=torch.float32)  # (rows, V)
             right = right.clamp(min=0)
             total = total - (log_p.gather(1, right) * counts).sum()
-            if not with_gradient: continue
+            if not with_gradient:
+                continue
             p = log_p.exp_().scatter_add_(1, right, torch.full_like(right, -1, dtype=torch.float32))
             p = (p if counts.all() else p * counts).to(dtype)
             out.copy_(p @ table_)
@@ -60,12 +65,15 @@ def chunked_cross_entropy(
 @dataclass
 class GPTConfig:
     "The sizes of a GPT; the defaults make 51,082,752 parameters."
+
     vocab_size: int = 50257  # V, tokens in the vocabulary; the default is GPT-2's
     block_size: int = 256  # the longest row of tokens that the model can see
     n_layer: int = 8  # blocks
     n_head: int = 8  # attention heads of each block; must divide n_embd
     n_embd: int = 512  # C, width of the vector that stands for a token
-    dropout: float = 0.0  # share of values dropped while training; 0 suits a text seen once or twice
+    dropout: float = (
+        0.0  # share of values dropped while training; 0 suits a text seen once or twice
+    )
     bias: bool = True  # whether the linear layers and the LayerNorms have a bias
     gelu: str = "exact"  # or "tanh", GPT-2's approximation, for weights trained with it
 
@@ -90,44 +98,65 @@ class GPT(nn.Module):
     ):
         super().__init__()
         self.config = config
-        self.transformer = nn.ModuleDict(dict(
-            wte=nn.Embedding(config.vocab_size, config.n_embd),  # a vector for each token
-            wpe=nn.Embedding(config.block_size, config.n_embd),  # a vector for each position
-            drop=nn.Dropout(config.dropout),
-            h=nn.ModuleList(Block(config.n_embd, config.n_head, config.dropout, config.bias, config.gelu)
-                            for _ in range(config.n_layer)),
-            ln_f=nn.LayerNorm(config.n_embd, bias=config.bias),
-        ))
+        self.transformer = nn.ModuleDict(
+            dict(
+                wte=nn.Embedding(config.vocab_size, config.n_embd),  # a vector for each token
+                wpe=nn.Embedding(config.block_size, config.n_embd),  # a vector for each position
+                drop=nn.Dropout(config.dropout),
+                h=nn.ModuleList(
+                    Block(config.n_embd, config.n_head, config.dropout, config.bias, config.gelu)
+                    for _ in range(config.n_layer)
+                ),
+                ln_f=nn.LayerNorm(config.n_embd, bias=config.bias),
+            )
+        )
         self.lm_head = Linear(config.n_embd, config.vocab_size, bias=False)
-        self.lm_head.weight = self.transformer.wte.weight  # tied: the same table reads tokens and scores them
+        self.lm_head.weight = (
+            self.transformer.wte.weight
+        )  # tied: the same table reads tokens and scores them
         self.apply(self._init_weights)
         for name, p in self.named_parameters():
             # the stream is a sum of 2 * n_layer additions: keep its size the same for every depth
-            if name.endswith("c_proj.weight"): nn.init.normal_(p, std=0.02 / math.sqrt(2 * config.n_layer))
+            if name.endswith("c_proj.weight"):
+                nn.init.normal_(p, std=0.02 / math.sqrt(2 * config.n_layer))
 
     def _init_weights(self, module):
-        if isinstance(module, (nn.Linear, nn.Embedding)): nn.init.normal_(module.weight, std=0.02)
-        if isinstance(module, nn.Linear) and module.bias is not None: nn.init.zeros_(module.bias)
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
 
     def hidden(self, idx, cache=None):
         "The stream after the last block, normalised, (B, T, C): multiply by `lm_head` for the scores. With a `KVCache`, idx goes on after what it holds."
         if idx.dim() != 2:
-            raise ValueError(f"idx must have two dimensions, (B, T), not the shape {tuple(idx.shape)}")
+            raise ValueError(
+                f"idx must have two dimensions, (B, T), not the shape {tuple(idx.shape)}"
+            )
         B, T = idx.shape
         if T > self.config.block_size:
-            raise ValueError(f"a row of {T} tokens is longer than the model's block_size of {self.config.block_size}")
-        position = cache.extend(T) if cache else torch.arange(T, device=idx.device)  # (B, T) or (T,)
-        x = self.transformer.drop(self.transformer.wte(idx) + self.transformer.wpe(position))  # (B, T, C)
-        for i, block in enumerate(self.transformer.h): x = block(x, cache.layer(i) if cache else None)
+            raise ValueError(
+                f"a row of {T} tokens is longer than the model's block_size of {self.config.block_size}"
+            )
+        position = (
+            cache.extend(T) if cache else torch.arange(T, device=idx.device)
+        )  # (B, T) or (T,)
+        x = self.transformer.drop(
+            self.transformer.wte(idx) + self.transformer.wpe(position)
+        )  # (B, T, C)
+        for i, block in enumerate(self.transformer.h):
+            x = block(x, cache.layer(i) if cache else None)
         return self.transformer.ln_f(x)
 
     def forward(self, idx, targets=None, return_logits=True):
         "Logits (B, T, V) for the ids (B, T), and the mean loss in nats over the targets (B, T) that are not -1; None for what is not asked."
         x = self.hidden(idx)  # (B, T, C)
         if not return_logits:
-            return None, chunked_cross_entropy(x.flatten(0, 1), self.lm_head.weight, targets.flatten())
+            return None, chunked_cross_entropy(
+                x.flatten(0, 1), self.lm_head.weight, targets.flatten()
+            )
         logits = self.lm_head(x)  # (B, T, V)
-        if targets is None: return logits, None
+        if targets is None:
+            return logits, None
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
 
 # %% ../nbs/03_gpt.ipynb #8e9bb55f
@@ -146,7 +175,10 @@ def flops_per_token(
     config = self.config
     # a position is looked up, never multiplied
     N = self.num_parameters() - self.transformer.wpe.weight.numel()
-    L, H, Q, T = config.n_layer, config.n_head, config.n_embd // config.n_head, block_size or config.block_size
+    L = config.n_layer
+    H = config.n_head
+    Q = config.n_embd // config.n_head
+    T = block_size or config.block_size
     return 6 * N + 12 * L * H * Q * T
 
 # %% ../nbs/03_gpt.ipynb #4021f60d
@@ -163,19 +195,23 @@ def next_tokens(
     "Yield the next token of each row, (B, 1), again and again; dropout is off meanwhile."
     from slm_nb.sample import Rows, choose_token  # here, not above: that module imports this one
 
-    rows, training = Rows(self, idx, max_new_tokens, use_cache), self.training
+    rows = Rows(self, idx, max_new_tokens, use_cache)
+    training = self.training
     ended = torch.zeros_like(rows.length, dtype=torch.bool)
     punish = choice.get("repetition_penalty", 1.0) != 1
     self.eval()
     try:
         for _ in range(max_new_tokens):
-            token = choose_token(rows.next_logits(), seen=rows.seen() if punish else None, **choice)  # (B, 1)
+            token = choose_token(
+                rows.next_logits(), seen=rows.seen() if punish else None, **choice
+            )  # (B, 1)
             if stop_token is not None:
                 token = token.masked_fill(ended, stop_token)
                 ended |= token == stop_token
             rows.append(token)
             yield token
-            if stop_token is not None and ended.all(): break
+            if stop_token is not None and ended.all():
+                break
     finally:
         self.train(training)
 
@@ -191,9 +227,13 @@ def generate(
     **settings,  # of `next_tokens`: stop_token, use_cache, min_p, repetition_penalty, generator
 ):
     "`idx` with up to `max_new_tokens` more tokens in each row: (B, T + new), or a list of tensors if it was one."
-    new = list(self.next_tokens(idx, max_new_tokens, temperature=temperature, top_k=top_k,
-                                top_p=top_p, **settings))
-    if torch.is_tensor(idx): return torch.cat([idx, *new], dim=1)  # (B, T + new)
+    new = list(
+        self.next_tokens(
+            idx, max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, **settings
+        )
+    )
+    if torch.is_tensor(idx):
+        return torch.cat([idx, *new], dim=1)  # (B, T + new)
     return [torch.cat([row, *(token[i] for token in new)]) for i, row in enumerate(idx)]
 
 # %% ../nbs/03_gpt.ipynb #e82093ac

@@ -30,7 +30,9 @@ def next_logits(
 ):
     "Scores (V,) of the token that follows `text` at the beginning of a story; of a long text the last block_size tokens count."
     ids = [encoding.eot_token] + encoding.encode_ordinary(text)
-    idx = torch.tensor([ids[-model.config.block_size:]], device=next(model.parameters()).device)  # (1, T)
+    idx = torch.tensor(
+        [ids[-model.config.block_size :]], device=next(model.parameters()).device
+    )  # (1, T)
     was_training = model.training
     model.eval()
     logits = model(idx)[0][0, -1]  # (1, T, V) -> (V,)
@@ -79,11 +81,14 @@ def check_choice(
     repetition_penalty,  # must be above 0
 ):
     "Raise a ValueError that names the setting of `filter_logits` which cannot be meant."
-    if not temperature >= 0: raise ValueError(f"temperature must be 0 or more, not {temperature}")
+    if not temperature >= 0:
+        raise ValueError(f"temperature must be 0 or more, not {temperature}")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must be at least 1, or None for all tokens, not {top_k}")
     if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p must be above 0 and at most 1, or None for all tokens, not {top_p}")
+        raise ValueError(
+            f"top_p must be above 0 and at most 1, or None for all tokens, not {top_p}"
+        )
     if min_p is not None and not 0 <= min_p <= 1:
         raise ValueError(f"min_p must be from 0 to 1, or None for all tokens, not {min_p}")
     if not repetition_penalty > 0:
@@ -107,17 +112,26 @@ def show_next_token(
 
     logits = next_logits(model, encoding, text).float().cpu()  # (V,)
     seen = torch.zeros(len(logits), dtype=torch.bool).index_fill(
-        0, torch.tensor(encoding.encode_ordinary(text), dtype=torch.long), True)
-    drawn = filter_logits(logits, temperature, top_k, top_p, min_p, repetition_penalty, seen).softmax(-1)
+        0, torch.tensor(encoding.encode_ordinary(text), dtype=torch.long), True
+    )
+    drawn = filter_logits(
+        logits, temperature, top_k, top_p, min_p, repetition_penalty, seen
+    ).softmax(-1)
     # beside greedy, the chances at temperature 1
     before = filter_logits(logits, temperature or 1.0).softmax(-1)
     probs, top = before.topk(min(n, len(before)))
-    if ax is None: ax = plt.subplots(figsize=(5, 0.6 + 0.25 * len(top)), layout="constrained")[1]
-    labels = [encoding.decode_single_token_bytes(i).decode("utf-8", "backslashreplace") for i in top.tolist()]
+    if ax is None:
+        ax = plt.subplots(figsize=(5, 0.6 + 0.25 * len(top)), layout="constrained")[1]
+    labels = [
+        encoding.decode_single_token_bytes(i).decode("utf-8", "backslashreplace")
+        for i in top.tolist()
+    ]
     ax.barh(range(len(top)), probs, color="lightsteelblue", label="excluded")
     ax.barh(range(len(top)), drawn[top], color="tab:blue", label="may be drawn")
-    ax.set_yticks(range(len(top)),
-                  [label.replace(" ", "·").replace("\n", "⏎").replace("$", r"\$") for label in labels])
+    ax.set_yticks(
+        range(len(top)),
+        [label.replace(" ", "·").replace("\n", "⏎").replace("$", r"\$") for label in labels],
+    )
     ax.set(xlabel="probability", ylabel="next token", ylim=(len(top) - 0.4, -0.6))
     ax.locator_params(axis="x", nbins=5)
     return ax
@@ -144,10 +158,12 @@ def next_token_box(
     def look(_=None):
         settings = {name: control.value for name, control in controls.items()}
         settings["top_k"] = settings["top_k"] or None
-        ax, png = show_next_token(model, encoding, settings.pop("text"), **settings), io.BytesIO()
+        ax = show_next_token(model, encoding, settings.pop("text"), **settings)
+        png = io.BytesIO()
         ax.figure.savefig(png, format="png", dpi=90)
         plt.close(ax.figure)
-        chart.value, chart.bars = png.getvalue(), [bar.get_width() for bar in ax.containers[1]]
+        chart.value = png.getvalue()
+        chart.bars = [bar.get_width() for bar in ax.containers[1]]
 
     for control in controls.values():
         control.style.description_width = "7em"
@@ -180,10 +196,14 @@ def begin_story(
 ):
     "The ids that begin a story, (1, T), on the model's device, and a generator for its choices; ValueError where model and tokenizer do not fit."
     if model.config.vocab_size < encoding.n_vocab:
-        raise ValueError(f"the tokenizer has {encoding.n_vocab} tokens, the model only {model.config.vocab_size}: they do not belong together")
+        raise ValueError(
+            f"the tokenizer has {encoding.n_vocab} tokens, the model only {model.config.vocab_size}: they do not belong together"
+        )
     device = next(model.parameters()).device
     generator = None if seed is None else torch.Generator(device).manual_seed(seed)
-    return torch.tensor([[encoding.eot_token] + encoding.encode_ordinary(prompt)], device=device), generator
+    return torch.tensor(
+        [[encoding.eot_token] + encoding.encode_ordinary(prompt)], device=device
+    ), generator
 
 # %% ../nbs/05_sample.ipynb #ffb10d52
 def tell(
@@ -199,12 +219,21 @@ def tell(
     **settings,  # min_p and repetition_penalty, as in `filter_logits`, and use_cache
 ):
     "Stories that begin with `prompt`, each up to its end-of-text or `max_new_tokens`: a list of `num_samples` texts."
-    if num_samples < 1: raise ValueError(f"num_samples must be at least 1, not {num_samples}")
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, not {num_samples}")
     idx, generator, end = *begin_story(model, encoding, prompt, seed), encoding.eot_token
-    rows = model.generate(idx.repeat(num_samples, 1), max_new_tokens, temperature, top_k, top_p,
-                          stop_token=end, generator=generator, **settings)
+    rows = model.generate(
+        idx.repeat(num_samples, 1),
+        max_new_tokens,
+        temperature,
+        top_k,
+        top_p,
+        stop_token=end,
+        generator=generator,
+        **settings,
+    )
     rows = rows[:, 1:].tolist()
-    return [encoding.decode(row[:row.index(end)] if end in row else row) for row in rows]
+    return [encoding.decode(row[: row.index(end)] if end in row else row) for row in rows]
 
 # %% ../nbs/05_sample.ipynb #2204e9ae
 def stream(
@@ -219,13 +248,17 @@ def stream(
     "Yield what follows `prompt`, piece by piece as it is chosen, never half a character."
     idx, generator = begin_story(model, encoding, prompt, seed)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    for token in model.next_tokens(idx, max_new_tokens, temperature=temperature,
-                                   generator=generator, **settings):
-        if token.item() == encoding.eot_token: break
+    for token in model.next_tokens(
+        idx, max_new_tokens, temperature=temperature, generator=generator, **settings
+    ):
+        if token.item() == encoding.eot_token:
+            break
         piece = decoder.decode(encoding.decode_single_token_bytes(token.item()))
-        if piece: yield piece
+        if piece:
+            yield piece
     rest = decoder.decode(b"", final=True)
-    if rest: yield rest
+    if rest:
+        yield rest
 
 # %% ../nbs/05_sample.ipynb #77054d8f
 def story_box(
@@ -243,15 +276,19 @@ def story_box(
         max_new_tokens=w.IntSlider(100, min=1, max=500, description="new tokens"),
         seed=w.BoundedIntText(1, min=0, max=2**31 - 1, description="seed"),
     )
-    for control in controls.values(): control.style.description_width = "7em"
+    for control in controls.values():
+        control.style.description_width = "7em"
     button = w.Button(description="Tell")
-    story = w.Textarea(placeholder="The story will stand here.", layout=w.Layout(width="auto", height="10em"))
+    story = w.Textarea(
+        placeholder="The story will stand here.", layout=w.Layout(width="auto", height="10em")
+    )
 
     def tell_story(_=None):
         settings = {name: control.value for name, control in controls.items()}
         settings["top_k"] = settings["top_k"] or None
         story.value = settings["prompt"]
-        for piece in stream(model, encoding, **settings): story.value += piece  # it appears word by word
+        for piece in stream(model, encoding, **settings):
+            story.value += piece  # it appears word by word
 
     button.on_click(tell_story)
     return w.VBox([*controls.values(), button, story])
@@ -268,16 +305,20 @@ def empty_gpt(
     config,  # a GPTConfig
 ):
     "A GPT whose numbers are not drawn, since a file's will take their place."
-    with _NoInit(): return GPT(config)
+    with _NoInit():
+        return GPT(config)
 
 # %% ../nbs/17_checkpoints.ipynb #52849933
 def _read_config(
     path,  # a run's config.json
 ):
-    "The `GPTConfig` under \"model\" in a run's config.json."
-    try: return GPTConfig(**json.loads(path.read_text(encoding="utf-8"))["model"])
+    'The `GPTConfig` under "model" in a run\'s config.json.'
+    try:
+        return GPTConfig(**json.loads(path.read_text(encoding="utf-8"))["model"])
     except (ValueError, KeyError, TypeError) as e:
-        raise ValueError(f'{path} does not describe a model ({type(e).__name__}: {e}): it needs {{"model": {{the fields of GPTConfig}}}}') from None
+        raise ValueError(
+            f'{path} does not describe a model ({type(e).__name__}: {e}): it needs {{"model": {{the fields of GPTConfig}}}}'
+        ) from None
 
 
 def load_model(
@@ -288,20 +329,30 @@ def load_model(
     "The trained `GPT` of a run folder, ready to sample (in eval mode), and its tokenizer; FileNotFoundError or ValueError names the file at fault."
     from slm_nb.train import load_weights, pick_device, pick_dtype
 
-    run, device = Path(run), pick_device(device or "auto")
+    run = Path(run)
+    device = pick_device(device or "auto")
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         if not (run / name).is_file():
             raise FileNotFoundError(
-                f"{run / name} is missing: load_model needs the folder of a training run that has saved a model")
-    encoding, config = load_tokenizer(run), _read_config(run / "config.json")
+                f"{run / name} is missing: load_model needs the folder of a training run that has saved a model"
+            )
+    encoding = load_tokenizer(run)
+    config = _read_config(run / "config.json")
     if config.vocab_size != encoding.n_vocab:
-        raise ValueError(f"{run}: the model has {config.vocab_size} tokens, but tokenizer.json {encoding.n_vocab}: these files are not of one run")
+        raise ValueError(
+            f"{run}: the model has {config.vocab_size} tokens, but tokenizer.json {encoding.n_vocab}: these files are not of one run"
+        )
     model = empty_gpt(config)
-    try: load_weights(model, run / "model.safetensors")
+    try:
+        load_weights(model, run / "model.safetensors")
     except Exception as e:  # safetensors and torch raise several kinds, with long messages
-        raise ValueError(f"{run / 'model.safetensors'} does not hold the model that config.json describes: {shorten(str(e), 200)}") from None
+        raise ValueError(
+            f"{run / 'model.safetensors'} does not hold the model that config.json describes: {shorten(str(e), 200)}"
+        ) from None
     model = model.to(device).eval()
-    return model.to(quickest_dtype(model) if dtype == "auto" else pick_dtype(dtype, device)), encoding
+    return model.to(
+        quickest_dtype(model) if dtype == "auto" else pick_dtype(dtype, device)
+    ), encoding
 
 # %% ../nbs/17_checkpoints.ipynb #74355cae
 def quickest_dtype(
@@ -311,17 +362,22 @@ def quickest_dtype(
     "bfloat16 if the model's device has it and the model tells at least 1.2 times as fast with such weights; else float32."
     from slm_nb.train import has_bfloat16
 
-    idx, seconds = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device), {}
-    if model.num_parameters() < 10_000_000 or not has_bfloat16(idx.device): return torch.float32
+    idx = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)
+    seconds = {}
+    if model.num_parameters() < 10_000_000 or not has_bfloat16(idx.device):
+        return torch.float32
     for dtype in (torch.float32, torch.bfloat16):
         each = model if model.lm_head.weight.dtype == dtype else copy.deepcopy(model).to(dtype)
-        times, told = [], each.next_tokens(idx, tokens, temperature=0)
+        times = []
+        told = each.next_tokens(idx, tokens, temperature=0)
         for _ in range(tokens):
             began = time.perf_counter()
             next(told).item()
             times.append(time.perf_counter() - began)
         seconds[dtype] = sorted(times)[tokens // 2]
-    return torch.bfloat16 if seconds[torch.float32] > 1.2 * seconds[torch.bfloat16] else torch.float32
+    return (
+        torch.bfloat16 if seconds[torch.float32] > 1.2 * seconds[torch.bfloat16] else torch.float32
+    )
 
 # %% ../nbs/20_cache.ipynb #6656987b
 class KVCache:
@@ -332,36 +388,54 @@ class KVCache:
         model,  # a GPT
         batch_size,  # rows, B
     ):
-        config, like = model.config, model.transformer.wte.weight
+        config = model.config
+        like = model.transformer.wte.weight
         shape = (batch_size, config.n_head, config.block_size, config.n_embd // config.n_head)
-        dtype = torch.float32 if like.device.type == "cpu" else like.dtype  # a CPU reads few numbers quicker so
-        self.keys, self.values = ([like.new_zeros(shape, dtype=dtype) for _ in range(config.n_layer)] for _ in range(2))
+        dtype = (
+            torch.float32 if like.device.type == "cpu" else like.dtype
+        )  # a CPU reads few numbers quicker so
+        self.keys, self.values = (
+            [like.new_zeros(shape, dtype=dtype) for _ in range(config.n_layer)] for _ in range(2)
+        )
         self.row = torch.arange(batch_size, device=like.device)[:, None]  # (B, 1)
-        self.length, self.longest = torch.zeros_like(self.row), 0  # tokens held: of each row (B, 1), of the longest
+        self.length = torch.zeros_like(self.row)
+        self.longest = 0  # tokens held: of each row (B, 1), of the longest
 
     def extend(self, T):
         "Make room for T more tokens in each row; return their positions, (B, T)."
         self.position = self.length + torch.arange(T, device=self.row.device)
-        self.length, self.longest = self.length + T, self.longest + T
-        past = torch.arange(self.longest, device=self.row.device) <= self.position[..., None]  # (B, T, S)
-        self.mask = None if T == 1 and len(self.row) == 1 else past[:, None]  # a single row may read all there is
+        self.length = self.length + T
+        self.longest = self.longest + T
+        past = (
+            torch.arange(self.longest, device=self.row.device) <= self.position[..., None]
+        )  # (B, T, S)
+        self.mask = (
+            None if T == 1 and len(self.row) == 1 else past[:, None]
+        )  # a single row may read all there is
         return self.position
 
     def layer(self, i):
         "What attention calls in layer i: keep k and v (B, n_head, T, head_size), read everything kept."
+
         def attend(q, k, v):
-            keys, values = self.keys[i], self.values[i]  # (B, n_head, block_size, head_size)
+            keys = self.keys[i]
+            values = self.values[i]  # (B, n_head, block_size, head_size)
             keys[self.row, :, self.position] = k.transpose(1, 2).to(keys.dtype)
             values[self.row, :, self.position] = v.transpose(1, 2).to(keys.dtype)
-            K, V = keys[:, :, :self.longest], values[:, :, :self.longest]  # (B, n_head, S, head_size)
-            return F.scaled_dot_product_attention(q.to(K.dtype), K, V, attn_mask=self.mask).to(q.dtype)
+            K = keys[:, :, : self.longest]
+            V = values[:, :, : self.longest]  # (B, n_head, S, head_size)
+            return F.scaled_dot_product_attention(q.to(K.dtype), K, V, attn_mask=self.mask).to(
+                q.dtype
+            )
+
         return attend
 
     def next_logits(self, rows):
         "Scores of the token that comes next in each row, (B, V): from the whole prompt the first time, then only from what is new."
-        if self.longest: x = rows.model.hidden(rows.text.gather(1, rows.length - 1), self)[:, -1]  # (B, C)
+        if self.longest:
+            x = rows.model.hidden(rows.text.gather(1, rows.length - 1), self)[:, -1]  # (B, C)
         else:
-            x = rows.model.hidden(rows.text[:, :rows.longest], self)  # (B, T, C)
+            x = rows.model.hidden(rows.text[:, : rows.longest], self)  # (B, T, C)
             # what stands behind a shorter row is not counted, and will be written over
             self.length = rows.length.clone()
             x = x.take_along_dim((rows.length - 1)[..., None], 1)[:, 0]
@@ -373,11 +447,14 @@ def make_cache(
     batch_size,  # rows, B
     use_cache,  # True, False or "compiled"
 ):
-    "The memory that `use_cache` asks for: a `KVCache` for True, none for False, a `CompiledCache` for \"compiled\"."
+    'The memory that `use_cache` asks for: a `KVCache` for True, none for False, a `CompiledCache` for "compiled".'
     # here, not above: that module imports this one
-    if use_cache == "compiled": from slm_nb.speed import CompiledCache as KVCache_
-    elif use_cache in (True, False): KVCache_ = KVCache
-    else: raise ValueError(f"use_cache must be True, False or 'compiled', not {use_cache!r}")
+    if use_cache == "compiled":
+        from slm_nb.speed import CompiledCache as KVCache_
+    elif use_cache in (True, False):
+        KVCache_ = KVCache
+    else:
+        raise ValueError(f"use_cache must be True, False or 'compiled', not {use_cache!r}")
     return KVCache_(model, batch_size) if use_cache else None
 
 # %% ../nbs/20_cache.ipynb #cd425d43
@@ -393,33 +470,53 @@ class Rows:
     ):
         if torch.is_tensor(idx) and idx.dim() != 2 or not all(map(len, idx)) or not len(idx):
             shape = tuple(idx.shape) if torch.is_tensor(idx) else [tuple(row.shape) for row in idx]
-            raise ValueError(f"generate needs ids of shape (B, T) with at least one token in a row, not {shape}")
-        if max_new_tokens < 0: raise ValueError(f"max_new_tokens must be 0 or more, not {max_new_tokens}")
+            raise ValueError(
+                f"generate needs ids of shape (B, T) with at least one token in a row, not {shape}"
+            )
+        if max_new_tokens < 0:
+            raise ValueError(f"max_new_tokens must be 0 or more, not {max_new_tokens}")
         device = next(model.parameters()).device
-        self.model, self.longest = model, max(map(len, idx))
+        self.model = model
+        self.longest = max(map(len, idx))
         self.length = torch.tensor([[len(row)] for row in idx], device=device)  # (B, 1)
-        self.text = torch.zeros(len(idx), self.longest + max_new_tokens, dtype=torch.long, device=device)
-        for row, tokens in zip(self.text, idx): row[:len(tokens)] = tokens
+        self.text = torch.zeros(
+            len(idx), self.longest + max_new_tokens, dtype=torch.long, device=device
+        )
+        for row, tokens in zip(self.text, idx):
+            row[: len(tokens)] = tokens
         for bad in self.text[(self.text < 0) | (self.text >= model.config.vocab_size)][:1].tolist():
-            raise ValueError(f"the prompt holds the token {bad}; the model knows 0 to {model.config.vocab_size - 1}")
+            raise ValueError(
+                f"the prompt holds the token {bad}; the model knows 0 to {model.config.vocab_size - 1}"
+            )
         self.cache = make_cache(model, len(idx), use_cache)
 
     def append(self, token):
         "Add a token to each row; token (B, 1)."
         self.text.scatter_(1, self.length, token)
-        self.length, self.longest = self.length + 1, self.longest + 1
+        self.length = self.length + 1
+        self.longest = self.longest + 1
 
     def seen(self):
         "Which tokens of the vocabulary each row holds, bool (B, V)."
-        V, place = self.model.config.vocab_size, torch.arange(self.text.shape[1], device=self.text.device)
-        held = torch.where(place < self.length, self.text, V)  # (B, T), V where there is no token yet
-        return torch.zeros(len(held), V + 1, dtype=torch.bool, device=held.device).scatter(1, held, True)[:, :V]
+        V = self.model.config.vocab_size
+        place = torch.arange(self.text.shape[1], device=self.text.device)
+        held = torch.where(
+            place < self.length, self.text, V
+        )  # (B, T), V where there is no token yet
+        return torch.zeros(len(held), V + 1, dtype=torch.bool, device=held.device).scatter(
+            1, held, True
+        )[:, :V]
 
     def next_logits(self):
         "Scores of the token that comes next in each row, (B, V)."
         size = self.model.config.block_size
-        if self.cache is not None and self.longest <= size: return self.cache.next_logits(self)
+        if self.cache is not None and self.longest <= size:
+            return self.cache.next_logits(self)
         begin = (self.length - size).clamp(min=0)  # (B, 1)
-        window = self.text.gather(1, begin + torch.arange(min(size, self.longest), device=begin.device))  # (B, T)
+        window = self.text.gather(
+            1, begin + torch.arange(min(size, self.longest), device=begin.device)
+        )  # (B, T)
         x = self.model.hidden(window)  # (B, T, C)
-        return self.model.lm_head(x.take_along_dim((self.length - 1 - begin)[..., None], 1)[:, 0])  # (B, V)
+        return self.model.lm_head(
+            x.take_along_dim((self.length - 1 - begin)[..., None], 1)[:, 0]
+        )  # (B, V)

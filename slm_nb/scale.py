@@ -26,38 +26,48 @@ class Stopped(KeyboardInterrupt):
         super().__init__(message)
         self.status = 128 + number
 
-    def _render_traceback_(self): return [str(self)]  # what a notebook shows: one line
+    def _render_traceback_(self):
+        return [str(self)]  # what a notebook shows: one line
 
 # %% ../nbs/11_scale.ipynb #2fa1167c
 class StopRequest:
     "Inside `with`, Ctrl-C and SIGTERM are noted instead of tearing the work apart; a second one does tear it."
 
     def __enter__(self):
-        self.asked, self.before = None, {}
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python hands out no signals
-            for number in (signal.SIGINT, signal.SIGTERM): self.before[number] = signal.signal(number, self.note)
+        self.asked = None
+        self.before = {}
+        if (
+            threading.current_thread() is threading.main_thread()
+        ):  # elsewhere Python hands out no signals
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.before[number] = signal.signal(number, self.note)
         return self
 
     def note(self, number, frame):
-        if self.asked: raise KeyboardInterrupt
+        if self.asked:
+            raise KeyboardInterrupt
         self.asked = number
 
     def __exit__(self, *error):
-        for number, handler in self.before.items(): signal.signal(number, handler)
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
     def asked_anywhere(self):
         "Whether this process or another rank was asked to stop."
         return bool(sum_over_ranks(float(self.asked is not None))[0])
 
-    def error(self, message): return Stopped(message, self.asked or signal.SIGTERM)
+    def error(self, message):
+        return Stopped(message, self.asked or signal.SIGTERM)
 
 # %% ../nbs/11_scale.ipynb #4940c6ab
 def join_ranks(
     device,  # the torch.device that this process trains on
 ):
     "Join the processes that torchrun started, over NCCL on GPUs and gloo elsewhere; without torchrun, nothing."
-    if "TORCHELASTIC_RUN_ID" not in os.environ or dist.is_initialized(): return
-    if device.type == "cuda": torch.cuda.set_device(device)
+    if "TORCHELASTIC_RUN_ID" not in os.environ or dist.is_initialized():
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
 # %% ../nbs/11_scale.ipynb #0cc87e9d
@@ -73,14 +83,16 @@ def world_size():
 # %% ../nbs/11_scale.ipynb #5bc17455
 def wait_for_ranks():
     "Return when all ranks have come here."
-    if world_size() > 1: dist.barrier()
+    if world_size() > 1:
+        dist.barrier()
 
 # %% ../nbs/11_scale.ipynb #6a6779e0
 def sum_over_ranks(
     *numbers,  # of this rank
 ):
     "The numbers, each summed over all ranks, as a list."
-    if world_size() == 1: return list(numbers)
+    if world_size() == 1:
+        return list(numbers)
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     total = torch.tensor(numbers, dtype=torch.float64, device=device)
     dist.all_reduce(total)
@@ -91,7 +103,8 @@ def mean_over_ranks(
     value,  # a tensor of this rank
 ):
     "The mean of a tensor over all ranks."
-    if world_size() == 1: return value
+    if world_size() == 1:
+        return value
     value = value.clone()
     dist.all_reduce(value)
     return value / world_size()
@@ -101,14 +114,32 @@ def keep_freed_memory(
     keep=True,  # False for the C library's own ways
 ):
     "Let this process keep the memory it frees for its next request; True where it could be told, which is Linux with glibc."
-    if platform.libc_ver()[0] != "glibc": return False
-    mallopt, M_TRIM_THRESHOLD, M_MMAP_MAX = ctypes.CDLL(None).mallopt, -1, -4  # from malloc.h
-    return bool(mallopt(M_MMAP_MAX, 0 if keep else 65536) and mallopt(M_TRIM_THRESHOLD, -1 if keep else 128 * 1024))
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    M_TRIM_THRESHOLD = -1
+    M_MMAP_MAX = -4  # from malloc.h
+    return bool(
+        mallopt(M_MMAP_MAX, 0 if keep else 65536)
+        and mallopt(M_TRIM_THRESHOLD, -1 if keep else 128 * 1024)
+    )
 
 # %% ../nbs/11_scale.ipynb #1e367e3b
-PEAKS = {"GH200": 989e12, "H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12,
-         "A10G": 70e12, "A10": 125e12,
-         "RTX 4090": 165e12, "RTX 3090": 71e12, "T4": 65e12, "V100": 125e12}  # operations a second in 16 bits, dense
+PEAKS = {
+    "GH200": 989e12,
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "A10G": 70e12,
+    "A10": 125e12,
+    "RTX 4090": 165e12,
+    "RTX 3090": 71e12,
+    "T4": 65e12,
+    "V100": 125e12,
+}  # operations a second in 16 bits, dense
 
 # %% ../nbs/11_scale.ipynb #b1aa9d7d
 def peak_flops(
@@ -116,9 +147,12 @@ def peak_flops(
     name=None,  # the device's name; asked for unless given
 ):
     "The operations a second that a device can do at most in 16 bits; None where we do not know."
-    if name is None and device.type != "cuda": return None
+    if name is None and device.type != "cuda":
+        return None
     name = name or torch.cuda.get_device_name(device)
-    is_it = lambda known: re.search(rf"\b{known}\b(?! (?:Laptop|Ti|D)\b)", name)  # an A1000 is no A100
+    is_it = lambda known: re.search(
+        rf"\b{known}\b(?! (?:Laptop|Ti|D)\b)", name
+    )  # an A1000 is no A100
     return next((peak for known, peak in PEAKS.items() if is_it(known)), None)
 
 # %% ../nbs/11_scale.ipynb #ea6a62c4
@@ -136,15 +170,25 @@ def lr_find(
     from slm_nb.train import Trainer, update
 
     with tempfile.TemporaryDirectory() as out:
-        trainer, rates, losses = Trainer(data, out, preset, progress=False, **settings), [], []
+        trainer = Trainer(data, out, preset, progress=False, **settings)
+        rates = []
+        losses = []
         for i in range(updates):
             rates.append(lowest * (highest / lowest) ** (i / (updates - 1)))
             for optimizer in trainer.optimizers:
-                for group in optimizer.param_groups: group["lr"] = rates[-1]
-            loss, _ = update(trainer.forward, trainer.optimizers, trainer.batch(i), trainer.dtype,
-                             trainer.config.grad_clip, trainer.scaler)
+                for group in optimizer.param_groups:
+                    group["lr"] = rates[-1]
+            loss, _ = update(
+                trainer.forward,
+                trainer.optimizers,
+                trainer.batch(i),
+                trainer.dtype,
+                trainer.config.grad_clip,
+                trainer.scaler,
+            )
             losses.append(loss.item())
-            if not losses[-1] < 2 * losses[0]: break
+            if not losses[-1] < 2 * losses[0]:
+                break
     return rates, losses
 
 # %% ../nbs/11_scale.ipynb #2b6ca820
@@ -156,7 +200,7 @@ def suggest_lr(
     "The rate at which the smoothed loss falls fastest (against the logarithm of the rate), before its lowest point."
     smooth = []
     for i in range(len(losses)):
-        near = losses[max(0, i - width):i + width + 1]
+        near = losses[max(0, i - width) : i + width + 1]
         smooth.append(sum(near) / len(near))
     lowest = max(2, min(range(len(smooth)), key=smooth.__getitem__))
     return rates[min(range(1, lowest), key=lambda i: smooth[i + 1] - smooth[i - 1])]
@@ -171,8 +215,9 @@ def plot_lr_find(
     "Draw a learning-rate range test and mark the suggestion. Returns the Axes."
     import matplotlib.pyplot as plt
 
-    ax, rate = ax or plt.subplots(figsize=(6, 3), layout="constrained")[1], suggest_lr(rates, losses)
-    line, = ax.plot(rates, losses, **kwargs)
+    ax = ax or plt.subplots(figsize=(6, 3), layout="constrained")[1]
+    rate = suggest_lr(rates, losses)
+    (line,) = ax.plot(rates, losses, **kwargs)
     ax.plot([rate], [losses[rates.index(rate)]], "o", color=line.get_color())
     ax.set(xscale="log", xlabel="learning rate", ylabel="loss (nats per token)")
     return ax

@@ -32,7 +32,15 @@ from .sample import KVCache
 from .scale import keep_freed_memory, peak_flops
 from .storybook import Storybook
 from .tokenize import gpt2_encoding, open_stories, prepare, save_tokenizer
-from .train import TrainConfig, autocast, has_bfloat16, make_configs, parameter_groups, pick_device, save_weights
+from slm_nb.train import (
+    TrainConfig,
+    autocast,
+    has_bfloat16,
+    make_configs,
+    parameter_groups,
+    pick_device,
+    save_weights,
+)
 
 # %% ../nbs/13_speed.ipynb #1d85dcb7
 def interleaved(
@@ -46,8 +54,10 @@ def interleaved(
         for name, run in contenders.items():
             began = time.perf_counter()
             run()
-            if torch.cuda.is_available(): torch.cuda.synchronize()  # a GPU works on after Python has moved on
-            if i >= warmup: times[name].append(time.perf_counter() - began)
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()  # a GPU works on after Python has moved on
+            if i >= warmup:
+                times[name].append(time.perf_counter() - began)
     return times
 
 # %% ../nbs/13_speed.ipynb #e3db7182
@@ -82,12 +92,18 @@ def training_step(
 ):
     "A function that makes one update of a copy of the model, and returns the loss before it."
     model = copy.deepcopy(model).train()
-    optimizer = torch.optim.AdamW(parameter_groups(model.parameters(), 0.1), lr=5e-4, betas=(0.9, 0.95), fused=fused,
-                                  foreach=None if fused else False)
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model.parameters(), 0.1),
+        lr=5e-4,
+        betas=(0.9, 0.95),
+        fused=fused,
+        foreach=None if fused else False,
+    )
     forward = torch.compile(model) if compiled else model
 
     def step():
-        with autocast(x.device, dtype): _, loss = forward(x, y, return_logits=not chunked)
+        with autocast(x.device, dtype):
+            _, loss = forward(x, y, return_logits=not chunked)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -107,11 +123,20 @@ def show_ladder(
     import matplotlib.pyplot as plt
 
     first = next(iter(times))
-    rates = [amount / statistics.median(times[first]) * ratio(times, name, first)[0] for name in times]
-    if ax is None: ax = plt.subplots(figsize=(6, 0.7 + 0.38 * len(times)), layout="constrained")[1]
+    rates = [
+        amount / statistics.median(times[first]) * ratio(times, name, first)[0] for name in times
+    ]
+    if ax is None:
+        ax = plt.subplots(figsize=(6, 0.7 + 0.38 * len(times)), layout="constrained")[1]
     bars = ax.barh(list(times), rates, color=["lightgray"] + ["tab:blue"] * (len(times) - 1))
-    ax.bar_label(bars, [f" {rate:,.0f}  ({ratio(times, name, first)[0]:.2f} ×)" for name, rate in zip(times, rates)],
-                 fontsize=9)
+    ax.bar_label(
+        bars,
+        [
+            f" {rate:,.0f}  ({ratio(times, name, first)[0]:.2f} ×)"
+            for name, rate in zip(times, rates)
+        ],
+        fontsize=9,
+    )
     ax.invert_yaxis()
     ax.set(xlabel=unit, xlim=(0, 1.35 * max(rates)))
     return ax
@@ -123,8 +148,11 @@ def model_and_rows(
 ):
     "A new GPT on the best device there is, and random ids x and y to train on, each (B, T)."
     torch.manual_seed(0)
-    device, config = pick_device("auto"), sizes if isinstance(sizes, GPTConfig) else GPTConfig(**sizes)
-    ids = torch.randint(config.vocab_size, (batch_size, config.block_size + 1), device=device)  # (B, T + 1)
+    device = pick_device("auto")
+    config = sizes if isinstance(sizes, GPTConfig) else GPTConfig(**sizes)
+    ids = torch.randint(
+        config.vocab_size, (batch_size, config.block_size + 1), device=device
+    )  # (B, T + 1)
     return GPT(config).to(device), ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
 
 # %% ../nbs/13_speed.ipynb #f71305e0
@@ -133,8 +161,11 @@ def transformers_twin(
 ):
     "The same model in `transformers`: its GPT2LMHeadModel with our weights, on the same device."
     from slm_nb.hub import gpt2_config, gpt2_weights
+
     if not find_spec("transformers"):
-        raise ImportError("transformers is not installed: pip install transformers, or leave --against away")
+        raise ImportError(
+            "transformers is not installed: pip install transformers, or leave --against away"
+        )
     from transformers import GPT2Config, GPT2LMHeadModel
 
     like = model.lm_head.weight
@@ -152,11 +183,14 @@ def transformers_step(
 ):
     "As `training_step`, for the twin in `transformers`, with fused AdamW."
     twin = transformers_twin(model).train()
-    optimizer = torch.optim.AdamW(parameter_groups(twin.parameters(), 0.1), lr=5e-4, betas=(0.9, 0.95), fused=True)
-    ids = torch.cat([x, y[:, -1:]], dim=1)[:, -x.shape[1]:]  # (B, T); it shifts them itself
+    optimizer = torch.optim.AdamW(
+        parameter_groups(twin.parameters(), 0.1), lr=5e-4, betas=(0.9, 0.95), fused=True
+    )
+    ids = torch.cat([x, y[:, -1:]], dim=1)[:, -x.shape[1] :]  # (B, T); it shifts them itself
 
     def step():
-        with autocast(x.device, dtype): loss = twin(ids, labels=ids).loss
+        with autocast(x.device, dtype):
+            loss = twin(ids, labels=ids).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(twin.parameters(), 1.0)
         optimizer.step()
@@ -168,14 +202,21 @@ def transformers_step(
 # %% ../nbs/13_speed.ipynb #cb44eaa5
 def most_memory():
     "The most memory that this process has held so far, in bytes: of the GPU where there is one, else of the machine."
-    if torch.cuda.is_available(): return torch.cuda.max_memory_allocated()
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
     # on Linux: what `resource` tells there may be inherited from the process that started this one
     status = Path("/proc/self/status")
-    if status.exists(): return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
-    try: import resource
+    if status.exists():
+        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
+    try:
+        import resource
     except ImportError:
-        raise OSError("memory is measured on Linux, macOS and GPUs: this system does not tell what a process has held") from None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        raise OSError(
+            "memory is measured on Linux, macOS and GPUs: this system does not tell what a process has held"
+        ) from None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 # %% ../nbs/13_speed.ipynb #f3fe3f54
 def some_updates(
@@ -188,10 +229,14 @@ def some_updates(
     settings = dict(RUNGS.get(means, {}))
     keep_freed_memory(settings.pop("kept", False))
     model, x, y = model_and_rows(sizes, batch_size)
-    if means in RUNGS: step = training_step(model, x, y, **settings)
-    else: step = transformers_step(model, x, y, getattr(torch, means.split(", ")[1]))
-    times = interleaved({"first": step}, rounds=1, warmup=0)["first"] + interleaved(
-        {"next": step}, rounds=updates)["next"]
+    if means in RUNGS:
+        step = training_step(model, x, y, **settings)
+    else:
+        step = transformers_step(model, x, y, getattr(torch, means.split(", ")[1]))
+    times = (
+        interleaved({"first": step}, rounds=1, warmup=0)["first"]
+        + interleaved({"next": step}, rounds=updates)["next"]
+    )
     return dict(first=times[0], seconds=statistics.median(times[1:]), peak=most_memory())
 
 # %% ../nbs/13_speed.ipynb #6603dc02
@@ -204,7 +249,8 @@ def fresh_updates(
     "`some_updates` in a process of its own."
     code = f"import json; from slm_nb.speed import some_updates; print(json.dumps(some_updates({means!r}, {sizes!r}, {batch_size!r}, {updates!r})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    if done.returncode: raise OSError(f"training by {means!r} failed: {done.stderr.strip().splitlines()[-1]}")
+    if done.returncode:
+        raise OSError(f"training by {means!r} failed: {done.stderr.strip().splitlines()[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 # %% ../nbs/13_speed.ipynb #f019e97f
@@ -217,7 +263,8 @@ def multiply_once(
 
     @torch.no_grad()
     def multiply():
-        for layer, row in zip(layers, rows): layer(row)
+        for layer, row in zip(layers, rows):
+            layer(row)
 
     return multiply
 
@@ -230,7 +277,7 @@ def tell_plainly(
 ):
     "The common way to generate: every position again for each token, at temperature 1 from all tokens."
     for _ in range(n):
-        logits, _ = model(idx[:, -model.config.block_size:])  # (1, T, V)
+        logits, _ = model(idx[:, -model.config.block_size :])  # (1, T, V)
         idx = torch.cat([idx, torch.multinomial(logits[:, -1].softmax(-1), 1)], dim=1)
     return idx
 
@@ -241,7 +288,9 @@ def tell_by_transformers(
     "A function like `tell_plainly` for the model's twin in `transformers`, with its cache."
     twin = transformers_twin(model).eval()
     settings = dict(do_sample=True, top_k=0, use_cache=True, pad_token_id=0, eos_token_id=None)
-    return torch.no_grad()(lambda idx, n: twin.generate(idx, max_new_tokens=n, min_new_tokens=n, **settings))
+    return torch.no_grad()(
+        lambda idx, n: twin.generate(idx, max_new_tokens=n, min_new_tokens=n, **settings)
+    )
 
 # %% ../nbs/13_speed.ipynb #1bc48ff6
 class FixedCache(KVCache):
@@ -253,49 +302,70 @@ class FixedCache(KVCache):
         keys,  # a tensor (B, n_head, block_size, head_size) for each layer
         values,  # as keys
     ):
-        self.position, self.keys, self.values = position, keys, values
+        self.position = position
+        self.keys = keys
+        self.values = values
         place = torch.arange(keys[0].shape[-2], device=position.device)  # (block_size,)
-        self.row, self.longest = torch.arange(len(position), device=position.device)[:, None], len(place)
+        self.row = torch.arange(len(position), device=position.device)[:, None]
+        self.longest = len(place)
         self.mask = (place <= position[..., None])[:, None]  # (B, 1, 1, block_size)
 
-    def extend(self, T): return self.position
+    def extend(self, T):
+        return self.position
 
 # %% ../nbs/13_speed.ipynb #06e2fe62
 @functools.cache
 def compiled_step():
     "A compiled function of (model, token (B, 1), position (B, 1), keys, values): the scores of the next token, (B, V)."
+
     def step(model, token, position, keys, values):
         return model.lm_head(model.hidden(token, FixedCache(position, keys, values))[:, -1])
 
     # on a CPU it would warn that there is no CUDA
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", "Guards may run slower")  # Python 3.13.0, in the middle of a story
+    warnings.filterwarnings(
+        "ignore", "Guards may run slower"
+    )  # Python 3.13.0, in the middle of a story
     return torch.compile(step, fullgraph=True)
 
 
 class CompiledCache(KVCache):
-    "A `KVCache` with a compiled step, `use_cache=\"compiled\"`: the first one compiles, for some seconds or half a minute; the others are quicker."
+    'A `KVCache` with a compiled step, `use_cache="compiled"`: the first one compiles, for some seconds or half a minute; the others are quicker.'
 
     def next_logits(self, rows):
         "As in `KVCache`. OSError where a C++ compiler is needed and there is none."
-        if not self.longest: return super().next_logits(rows)  # the prompt
-        position, self.length, self.longest = self.length, self.length + 1, self.longest + 1
-        try: return compiled_step()(rows.model, rows.text.gather(1, position), position, self.keys, self.values)
+        if not self.longest:
+            return super().next_logits(rows)  # the prompt
+        position = self.length
+        self.length = self.length + 1
+        self.longest = self.longest + 1
+        try:
+            return compiled_step()(
+                rows.model, rows.text.gather(1, position), position, self.keys, self.values
+            )
         except RuntimeError as error:
-            if "InvalidCxxCompiler" not in str(error): raise
-            raise OSError("compiling needs a C++ compiler: install g++ or clang (on Windows Visual C++), or tell without compiling") from None
+            if "InvalidCxxCompiler" not in str(error):
+                raise
+            raise OSError(
+                "compiling needs a C++ compiler: install g++ or clang (on Windows Visual C++), or tell without compiling"
+            ) from None
 
 # %% ../nbs/13_speed.ipynb #f51c5c9a
 def int8_copy(
     model,  # a GPT on a CPU or a GPU
 ):
-    "A copy of the model to tell with, `use_cache=\"compiled\"`: matrices of eight bits, by `torchao`'s Int8WeightOnlyConfig, the rest bfloat16."
-    if not find_spec("torchao"): raise ImportError("eight bits need torchao: pip install torchao, or take bfloat16")
+    'A copy of the model to tell with, `use_cache="compiled"`: matrices of eight bits, by `torchao`\'s Int8WeightOnlyConfig, the rest bfloat16.'
+    if not find_spec("torchao"):
+        raise ImportError("eight bits need torchao: pip install torchao, or take bfloat16")
     logging.disable(logging.WARNING)  # its import speaks of its own deprecations
-    try: from torchao.quantization import Int8WeightOnlyConfig, quantize_
-    finally: logging.disable(logging.NOTSET)
+    try:
+        from torchao.quantization import Int8WeightOnlyConfig, quantize_
+    finally:
+        logging.disable(logging.NOTSET)
     small = copy.deepcopy(model).eval().bfloat16()
-    small.lm_head.weight = nn.Parameter(small.lm_head.weight.detach().clone())  # the token table itself stays as it is
+    small.lm_head.weight = nn.Parameter(
+        small.lm_head.weight.detach().clone()
+    )  # the token table itself stays as it is
     quantize_(small, Int8WeightOnlyConfig())
     return small
 
@@ -315,11 +385,15 @@ def prepare_commonly(
 
     disable_progress_bars()
     try:
-        done = Dataset.from_dict({"text": stories}).map(ids_of, remove_columns=["text"], num_proc=n_process,
-                                                        load_from_cache_file=False)
-    finally: enable_progress_bars()
-    total, at = int(np.sum(done["len"], dtype=np.int64)), 0
-    tokens, pieces = np.memmap(path, dtype=np.uint16, mode="w+", shape=(total,)), min(pieces, len(stories))
+        done = Dataset.from_dict({"text": stories}).map(
+            ids_of, remove_columns=["text"], num_proc=n_process, load_from_cache_file=False
+        )
+    finally:
+        enable_progress_bars()
+    total = int(np.sum(done["len"], dtype=np.int64))
+    at = 0
+    tokens = np.memmap(path, dtype=np.uint16, mode="w+", shape=(total,))
+    pieces = min(pieces, len(stories))
     for i in range(pieces):
         piece = np.concatenate(done.shard(pieces, i, contiguous=True).with_format("numpy")["ids"])
         tokens[at : at + len(piece)] = piece
@@ -331,14 +405,28 @@ def prepare_commonly(
 def machine():
     "What a speed depends on: the device, its cores, and the versions of what computes."
     device = pick_device("auto")
-    name = torch.cuda.get_device_name() if device.type == "cuda" else platform.processor() or platform.machine()
+    name = (
+        torch.cuda.get_device_name()
+        if device.type == "cuda"
+        else platform.processor() or platform.machine()
+    )
     if device.type == "cpu" and Path("/proc/cpuinfo").exists():
-        named = [line.split(":")[1].strip()
-                 for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        named = [
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ]
         name = named[0] if named else name
-    packages = [p for p in ("torch", "torchao", "transformers", "tiktoken", "datasets") if find_spec(p)]
-    return dict(device=device.type, name=name, threads=torch.get_num_threads(), system=platform.system(),
-                versions={"python": platform.python_version()} | {p: version(p) for p in packages})
+    packages = [
+        p for p in ("torch", "torchao", "transformers", "tiktoken", "datasets") if find_spec(p)
+    ]
+    return dict(
+        device=device.type,
+        name=name,
+        threads=torch.get_num_threads(),
+        system=platform.system(),
+        versions={"python": platform.python_version()} | {p: version(p) for p in packages},
+    )
 
 # %% ../nbs/19_bench.ipynb #5a954160
 def result(
@@ -350,9 +438,12 @@ def result(
 ):
     "What `bench` reports of a race: every second of it, what each makes in a second (by its median), and the ratios."
     return dict(
-        unit=unit, seconds={name: [round(s, 5) for s in each] for name, each in times.items()},
+        unit=unit,
+        seconds={name: [round(s, 5) for s in each] for name, each in times.items()},
         rate={name: amount / statistics.median(each) for name, each in times.items()},
-        ratio={f"{a} / {b}": [round(r, 3) for r in ratio(times, a, b)] for a, b in pairs}, **more)
+        ratio={f"{a} / {b}": [round(r, 3) for r in ratio(times, a, b)] for a, b in pairs},
+        **more,
+    )
 
 # %% ../nbs/19_bench.ipynb #4ae48e5e
 def bench_train(
@@ -363,23 +454,36 @@ def bench_train(
     compiled=False,  # whether to try torch.compile as well
 ):
     "Race the rungs of the training ladder and the twin in `transformers`, each in a process of its own; seconds of an update, and the most memory."
-    half, contenders = has_bfloat16(pick_device("auto")), list(RUNGS if compiled else RUNGS.keys() - {"compiled"})
-    contenders = [name for name in RUNGS if name in contenders and (half or "dtype" not in RUNGS[name])]
+    half = has_bfloat16(pick_device("auto"))
+    contenders = list(RUNGS if compiled else RUNGS.keys() - {"compiled"})
+    contenders = [
+        name for name in RUNGS if name in contenders and (half or "dtype" not in RUNGS[name])
+    ]
     dtypes = ["float32"] + ["bfloat16"] * half
-    if against: contenders += [f"{against}, {dtype}" for dtype in dtypes]
+    if against:
+        contenders += [f"{against}, {dtype}" for dtype in dtypes]
     each = {name: [] for name in contenders}
     for _ in range(rounds):
-        for name in contenders: each[name].append(fresh_updates(name, asdict(config), batch_size))
+        for name in contenders:
+            each[name].append(fresh_updates(name, asdict(config), batch_size))
     pairs = [(name, "plain") for name in contenders if name != "plain"]
     if against:
         pairs += [("loss in chunks", f"{against}, float32")]
         pairs += [(ours, f"{against}, bfloat16") for ours in ("bfloat16", "memory kept")] * half
-    found = result({name: [r["seconds"] for r in runs] for name, runs in each.items()}, batch_size * config.block_size,
-                   "tokens/s", pairs, first_step_seconds={name: runs[0]["first"] for name, runs in each.items()},
-                   batch=[batch_size, config.block_size],
-                   peak={name: max(r["peak"] for r in runs) for name, runs in each.items()})
+    found = result(
+        {name: [r["seconds"] for r in runs] for name, runs in each.items()},
+        batch_size * config.block_size,
+        "tokens/s",
+        pairs,
+        first_step_seconds={name: runs[0]["first"] for name, runs in each.items()},
+        batch=[batch_size, config.block_size],
+        peak={name: max(r["peak"] for r in runs) for name, runs in each.items()},
+    )
     if peak := peak_flops(pick_device("auto")):
-        found["mfu"] = {name: rate * GPT(config).flops_per_token() / peak for name, rate in found["rate"].items()}
+        found["mfu"] = {
+            name: rate * GPT(config).flops_per_token() / peak
+            for name, rate in found["rate"].items()
+        }
     return found
 
 # %% ../nbs/19_bench.ipynb #5efae690
@@ -388,18 +492,31 @@ def time_to_start(
     rounds=3,  # of the race
 ):
     "Seconds, in fresh processes: to import torch, to import our model too, and from `slm_nb sample` to the first word."
-    def python(*words): return lambda: subprocess.run([sys.executable, *words], check=True, capture_output=True)
 
-    contenders = {"import torch": python("-c", "import torch"),
-                  "import slm_nb.model": python("-c", "import slm_nb.model")}
+    def python(*words):
+        return lambda: subprocess.run([sys.executable, *words], check=True, capture_output=True)
+
+    contenders = {
+        "import torch": python("-c", "import torch"),
+        "import slm_nb.model": python("-c", "import slm_nb.model"),
+    }
     with tempfile.TemporaryDirectory() as run:
         if model.config.vocab_size == gpt2_encoding().n_vocab:
             save_tokenizer(gpt2_encoding(), run)
             save_weights(model, Path(run) / "model.safetensors")
             Path(run, "config.json").write_text(
-                json.dumps(dict(model=asdict(model.config), train=asdict(TrainConfig()))), encoding="utf-8")
-            contenders["first word"] = python("-c", "import sys; from slm_nb.cli import main; sys.exit(main())",
-                                              "sample", run, "Once", "--max-new-tokens", "1")
+                json.dumps(dict(model=asdict(model.config), train=asdict(TrainConfig()))),
+                encoding="utf-8",
+            )
+            contenders["first word"] = python(
+                "-c",
+                "import sys; from slm_nb.cli import main; sys.exit(main())",
+                "sample",
+                run,
+                "Once",
+                "--max-new-tokens",
+                "1",
+            )
         times = interleaved(contenders, rounds, warmup=0)
     return dict(start_seconds={name: statistics.median(each) for name, each in times.items()})
 
@@ -413,15 +530,21 @@ def ways_to_tell(
 ):
     "The models that tell, by the name of their numbers, and {name: function without arguments} of the ways to tell n tokens."
     half = {"bfloat16": copy.deepcopy(model).bfloat16()} if has_bfloat16(idx.device) else {}
-    models, tell = {"float32": model} | half, functools.partial
+    models = {"float32": model} | half
+    tell = functools.partial
     ways = {"plain": tell(tell_plainly, model, idx, n)}
     ways |= {f"ours, {name}": tell(each.generate, idx, n) for name, each in models.items()}
     if against:
-        ways |= {f"{against}, {name}": tell(tell_by_transformers(each), idx, n) for name, each in models.items()}
+        ways |= {
+            f"{against}, {name}": tell(tell_by_transformers(each), idx, n)
+            for name, each in models.items()
+        }
     eight = {"int8": int8_copy(model)} if compiled and find_spec("torchao") else {}
     if compiled:
-        ways |= {f"ours, {name}, compiled": tell(each.generate, idx, n, use_cache="compiled")
-                 for name, each in (models | eight).items()}
+        ways |= {
+            f"ours, {name}, compiled": tell(each.generate, idx, n, use_cache="compiled")
+            for name, each in (models | eight).items()
+        }
     return models, ways
 
 # %% ../nbs/19_bench.ipynb #17c284d5
@@ -437,16 +560,40 @@ def bench_sample(
     n = min(n, config.block_size - 8)
     models, ways = ways_to_tell(model.eval(), x[:, :8], n, against, compiled)
     # it compiles
-    first = {name: interleaved({name: way}, 1, warmup=0)[name][0] for name, way in ways.items() if "compiled" in name}
-    limits = {f"multiply, {name}": lambda once=multiply_once(each): [once() for _ in range(n)]
-              for name, each in models.items()}
+    first = {
+        name: interleaved({name: way}, 1, warmup=0)[name][0]
+        for name, way in ways.items()
+        if "compiled" in name
+    }
+    limits = {
+        f"multiply, {name}": lambda once=multiply_once(each): [once() for _ in range(n)]
+        for name, each in models.items()
+    }
     times = interleaved(ways | limits, rounds)
     pairs = [(name, "plain") for name in ways if name != "plain"]
     if against:
-        pairs += [(ours, f"{against}, {name}") for name in models for ours in ways if ours.startswith(f"ours, {name}")]
-    pairs += [(ours, f"multiply, {name}") for name in models for ours in ways if ours.startswith(f"ours, {name}")]
-    return result(times, n, "tokens/s", pairs, first_story_seconds=first,
-                  parameters=model.num_parameters(), tokens=n, **time_to_start(model, rounds))
+        pairs += [
+            (ours, f"{against}, {name}")
+            for name in models
+            for ours in ways
+            if ours.startswith(f"ours, {name}")
+        ]
+    pairs += [
+        (ours, f"multiply, {name}")
+        for name in models
+        for ours in ways
+        if ours.startswith(f"ours, {name}")
+    ]
+    return result(
+        times,
+        n,
+        "tokens/s",
+        pairs,
+        first_story_seconds=first,
+        parameters=model.num_parameters(),
+        tokens=n,
+        **time_to_start(model, rounds),
+    )
 
 # %% ../nbs/19_bench.ipynb #1e269008
 def bench_prepare(
@@ -456,17 +603,29 @@ def bench_prepare(
 ):
     "Race `prepare` against `tiktoken` alone and against `datasets.map`, on the training stories, with GPT-2's tokenizer."
     stories = list(open_stories(data)["train"]) if data else Storybook().corpus(30000, seed=1)
-    encoding, cores, megabytes = gpt2_encoding(), os.cpu_count() or 1, sum(len(s.encode()) for s in stories) / 1e6
+    encoding = gpt2_encoding()
+    cores = os.cpu_count() or 1
+    megabytes = sum(len(s.encode()) for s in stories) / 1e6
     with tempfile.TemporaryDirectory() as home:
         contenders = {
             "common": lambda: prepare_commonly(stories, Path(home) / "common.bin", cores),
             "tiktoken alone": lambda: encoding.encode_ordinary_batch(stories, num_threads=cores),
-            "prepare": lambda: prepare({"train": stories, "validation": stories[:1]}, Path(home) / "ours",
-                                       encoding, progress=False),
+            "prepare": lambda: prepare(
+                {"train": stories, "validation": stories[:1]},
+                Path(home) / "ours",
+                encoding,
+                progress=False,
+            ),
         }
         times = interleaved(contenders, rounds, warmup=0)
-    return result(times, megabytes, "MB/s", [("prepare", "common"), ("prepare", "tiktoken alone")],
-                  megabytes=megabytes, stories=len(stories))
+    return result(
+        times,
+        megabytes,
+        "MB/s",
+        [("prepare", "common"), ("prepare", "tiktoken alone")],
+        megabytes=megabytes,
+        stories=len(stories),
+    )
 
 # %% ../nbs/19_bench.ipynb #210b141e
 def bench_memory(
@@ -478,7 +637,8 @@ def bench_memory(
     "The most memory of a process that trains, for the plain loop, for ours, and for the twin in `transformers`."
     half = has_bfloat16(pick_device("auto"))
     ways = ["plain", "loss in chunks"] + ["bfloat16", "memory kept"] * half
-    if against: ways.append(f"{against}, {'bfloat16' if half else 'float32'}")
+    if against:
+        ways.append(f"{against}, {'bfloat16' if half else 'float32'}")
     most = {way: fresh_updates(way, asdict(config), batch_size, updates=1)["peak"] for way in ways}
     ratios = {f"{way} / plain": most[way] / most["plain"] for way in ways[1:]}
     return dict(peak=most, ratio=ratios, batch=[batch_size, config.block_size])
@@ -497,12 +657,17 @@ def bench(
 ):
     "Race ours against the plain way and against a library; a dict with the machine and a result for each of `what`."
     for name in what:
-        if name not in BENCHES: raise ValueError(f"no benchmark {name!r}: there are {', '.join(BENCHES)}")
-    if against not in (None, "transformers"): raise ValueError(f"no peer {against!r}: there is transformers")
-    config, found = make_configs(preset, vocab_size, dropout=0.0)[0], {}
+        if name not in BENCHES:
+            raise ValueError(f"no benchmark {name!r}: there are {', '.join(BENCHES)}")
+    if against not in (None, "transformers"):
+        raise ValueError(f"no peer {against!r}: there is transformers")
+    config = make_configs(preset, vocab_size, dropout=0.0)[0]
+    found = {}
     for name in what or BENCHES:
-        wanted = BENCHES[name].__code__.co_varnames[:BENCHES[name].__code__.co_argcount]
-        given = {key: value for key, value in settings.items() if key in wanted and value is not None}
+        wanted = BENCHES[name].__code__.co_varnames[: BENCHES[name].__code__.co_argcount]
+        given = {
+            key: value for key, value in settings.items() if key in wanted and value is not None
+        }
         first = data if name == "prepare" else config
         found[name] = BENCHES[name](first, against=against, **given)
     return dict(machine=machine(), preset=preset, vocab_size=vocab_size, results=found)
@@ -515,13 +680,18 @@ def report_lines(
     where = found["machine"]
     yield f"{where['name']}, {where['threads']} threads, torch {where['versions']['torch']}"
     for what, each in found["results"].items():
-        for name, rate in each.get("rate", {}).items(): yield f"{what:8} {name:24} {rate:12,.1f} {each['unit']}"
-        for name, most in each.get("peak", {}).items(): yield f"{what:8} {name:24} {most / 2**20:12,.0f} MiB"
+        for name, rate in each.get("rate", {}).items():
+            yield f"{what:8} {name:24} {rate:12,.1f} {each['unit']}"
+        for name, most in each.get("peak", {}).items():
+            yield f"{what:8} {name:24} {most / 2**20:12,.0f} MiB"
         for pair, value in each["ratio"].items():
             middle, *ends = value if isinstance(value, list) else [value]
-            yield f"{what:8} {pair:40} {middle:5.2f} ×" + (f"  ({ends[0]:.2f} to {ends[1]:.2f})" if ends else "")
+            yield f"{what:8} {pair:40} {middle:5.2f} ×" + (
+                f"  ({ends[0]:.2f} to {ends[1]:.2f})" if ends else ""
+            )
         for name, seconds in each.get("first_story_seconds", {}).items():
             yield f"{what:8} {name:24} {seconds:12.1f} s for the first story, which compiles"
-        for name, seconds in each.get("start_seconds", {}).items(): yield f"{what:8} {name:24} {seconds:12.2f} s"
+        for name, seconds in each.get("start_seconds", {}).items():
+            yield f"{what:8} {name:24} {seconds:12.2f} s"
         for name, share in each.get("mfu", {}).items():
             yield f"{what:8} {name:24} {share:12.1%} of the device's peak (MFU)"

@@ -23,25 +23,32 @@ from fastcore.basics import patch
 # %% ../nbs/10_storybook.ipynb #4417fbc8
 class Word(NamedTuple):
     "A word of a list: what is written, and what belongs to it (its pronouns, for a name)."
+
     text: str  # as it stands in the story
     words: str  # the list it comes from
     attributes: dict  # attribute -> text
 
+
 @dataclass(eq=False)
 class Text:
     "Plain text, written as it is."
+
     text: str
+
 
 @dataclass(eq=False)
 class Pick:
     "`{hero:name}`: choose a word from a list and remember it under a name."
+
     name: str
     words: str
     article: bool
 
+
 @dataclass(eq=False)
 class Say:
     "`{hero}` or `{Hero.they}`: a remembered word again, or one of its attributes."
+
     name: str
     attribute: str
     article: bool
@@ -50,33 +57,42 @@ class Say:
 @dataclass(eq=False)
 class Choice:
     "`(this|that)`: one of several lists of nodes."
+
     branches: list
+
 
 @dataclass(eq=False)
 class Tag:
     "`#tag`: remember that the story went this way."
+
     name: str
+
 
 @dataclass(eq=False)
 class Case:
     "`[#tag this|#other that]`: the list of nodes whose tag was remembered."
+
     branches: dict  # tag -> nodes
+
 
 @dataclass(eq=False)
 class Rule:
     "`@rule`: one of the ways of a rule."
+
     name: str
 
 # %% ../nbs/10_storybook.ipynb #651aee86
 # what a template is cut into: @rule, {slot}, a bracket, |, #tag, or plain text
 SIGNS = re.compile(r"@\w+|\{[^{}]*\}|[()\[\]|]| ?#\w+ ?|[^@{}()\[\]|#]+?(?= ?#|[@{}()\[\]|]|$)")
 
+
 def read_slot(
     sign,  # "{hero:name}", "{a trait:trait}", "{hero}" or "{Hero.they}"
 ):
     "The Pick or Say of a sign in braces."
     match = re.fullmatch(r"\{(a )?(\w+)(?::(\w+)|\.(\w+))?\}", sign)
-    if not match: raise ValueError(f"cannot read {sign}: write {{name}}, {{name.attribute}} or {{name:list}}")
+    if not match:
+        raise ValueError(f"cannot read {sign}: write {{name}}, {{name.attribute}} or {{name:list}}")
     article, name, words, attribute = match.groups()
     return Pick(name, words, bool(article)) if words else Say(name, attribute, bool(article))
 
@@ -89,12 +105,18 @@ def read_nodes(
     nodes = []
     while signs and signs[-1] not in end:
         sign = signs.pop()
-        if sign[0] == "@": nodes.append(Rule(sign[1:]))
-        elif sign[0] == "{": nodes.append(read_slot(sign))
-        elif sign.strip()[:1] == "#": nodes.append(Tag(sign.strip()[1:]))
-        elif sign in "([": nodes.append(read_branches(signs, sign))
-        elif sign in ")]|": raise ValueError(f"{sign!r} without a bracket that opens")
-        else: nodes.append(Text(sign))
+        if sign[0] == "@":
+            nodes.append(Rule(sign[1:]))
+        elif sign[0] == "{":
+            nodes.append(read_slot(sign))
+        elif sign.strip()[:1] == "#":
+            nodes.append(Tag(sign.strip()[1:]))
+        elif sign in "([":
+            nodes.append(read_branches(signs, sign))
+        elif sign in ")]|":
+            raise ValueError(f"{sign!r} without a bracket that opens")
+        else:
+            nodes.append(Text(sign))
     return nodes
 
 # %% ../nbs/10_storybook.ipynb #f38777b2
@@ -103,12 +125,15 @@ def read_branches(
     opened,  # "(" or "["
 ):
     "Read what stands between brackets: a Choice, or a Case whose branches begin with a tag."
-    branches, close = [read_nodes(signs, ")]|")], {"(": ")", "[": "]"}[opened]
+    branches = [read_nodes(signs, ")]|")]
+    close = {"(": ")", "[": "]"}[opened]
     while signs and signs[-1] == "|":
         signs.pop()
         branches.append(read_nodes(signs, ")]|"))
-    if not signs or signs.pop() != close: raise ValueError(f"a {opened!r} that is not closed")
-    if opened == "(": return Choice(branches)
+    if not signs or signs.pop() != close:
+        raise ValueError(f"a {opened!r} that is not closed")
+    if opened == "(":
+        return Choice(branches)
     if not all(b and isinstance(b[0], Tag) for b in branches):
         raise ValueError("each branch between [ and ] begins with a #tag")
     return Case({tag.name: rest for tag, *rest in branches})
@@ -120,40 +145,50 @@ def read_template(
     "The nodes of a template; a ValueError says what in it cannot be read."
     signs = SIGNS.findall(text)
     try:
-        if "".join(signs) != text: raise ValueError("a brace that is not closed, or a lone @ or #")
+        if "".join(signs) != text:
+            raise ValueError("a brace that is not closed, or a lone @ or #")
         return read_nodes(signs[::-1])
-    except ValueError as e: raise ValueError(f"{e}, in the template {text!r}") from None
+    except ValueError as e:
+        raise ValueError(f"{e}, in the template {text!r}") from None
 
 # %% ../nbs/10_storybook.ipynb #40b3c4cf
 def read_storybook(
     text,  # the whole file
 ):
     "The lists (name -> Words) and the rules (name -> templates) of a storybook file."
-    lists, rules, kind = {}, {}, None
+    lists = {}
+    rules = {}
+    kind = None
     for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.startswith("#"): continue
+        if not line.strip() or line.startswith("#"):
+            continue
         if line.startswith(("list ", "rule ")):
             kind, name, *rest = line.split()
             attributes = dict(part.split("=", 1) for part in rest)
             target = (lists if kind == "list" else rules).setdefault(name, [])
         elif kind == "list":
             target.extend(Word(w.strip(), name, attributes) for w in line.split(",") if w.strip())
-        elif kind == "rule" and line.strip().startswith("- "): target.append(line.strip()[2:])
-        elif kind == "rule" and target: target[-1] += " " + line.strip()
-        else: raise ValueError(f"line {number} belongs to no list and no rule: {line!r}")
+        elif kind == "rule" and line.strip().startswith("- "):
+            target.append(line.strip()[2:])
+        elif kind == "rule" and target:
+            target[-1] += " " + line.strip()
+        else:
+            raise ValueError(f"line {number} belongs to no list and no rule: {line!r}")
     return lists, {name: [read_template(t) for t in templates] for name, templates in rules.items()}
 
 # %% ../nbs/10_storybook.ipynb #967192cc
 class Way(NamedTuple):
     "One way to go on from a node."
+
     text: str  # what it writes
     nodes: list  # the nodes that come next
     known: dict  # what it remembers: name -> Word, tag -> True
 
+
 def with_article(
     text,  # a word
 ):
-    "The word with \"a\" or \"an\" before it."
+    'The word with "a" or "an" before it.'
     return ("an " if text[0] in "aeiouAEIOU" else "a ") + text
 
 # %% ../nbs/10_storybook.ipynb #d4efe679
@@ -164,9 +199,12 @@ class Storybook:
         self,
         text=None,  # a storybook file's content; the package's own storybook.txt unless given
     ):
-        text = text or resources.files("slm_nb").joinpath("storybook.txt").read_text(encoding="utf-8")
+        text = text or resources.files("slm_nb").joinpath("storybook.txt").read_text(
+            encoding="utf-8"
+        )
         self.lists, self.rules = read_storybook(text)
-        if not self.rules.get("story"): raise ValueError("a storybook needs a rule named story")
+        if not self.rules.get("story"):
+            raise ValueError("a storybook needs a rule named story")
         self.picks = {}  # Pick -> its ways, worked out once
 
     def ways(
@@ -176,13 +214,22 @@ class Storybook:
     ):
         "All the ways to go on from a node, equally likely."
         match node:
-            case Text(): return [Way(node.text, [], {})]
-            case Tag(): return [Way("", [], {node.name: True})]
-            case Choice(): return [Way("", nodes, {}) for nodes in node.branches]
-            case Case(): return [Way("", nodes, {}) for tag, nodes in node.branches.items() if tag in known][:1]
-            case Rule(): return [Way("", nodes, {}) for nodes in self.rules[node.name]]
-            case Say(): return [Way(self.say(node, known), [], {})]
-            case Pick(): return self.pick(node, known)
+            case Text():
+                return [Way(node.text, [], {})]
+            case Tag():
+                return [Way("", [], {node.name: True})]
+            case Choice():
+                return [Way("", nodes, {}) for nodes in node.branches]
+            case Case():
+                return [Way("", nodes, {}) for tag, nodes in node.branches.items() if tag in known][
+                    :1
+                ]
+            case Rule():
+                return [Way("", nodes, {}) for nodes in self.rules[node.name]]
+            case Say():
+                return [Way(self.say(node, known), [], {})]
+            case Pick():
+                return self.pick(node, known)
 
 # %% ../nbs/10_storybook.ipynb #2c59931e
 @patch
@@ -194,8 +241,10 @@ def say(
     "The text of a Say node."
     word = known[node.name.lower()]
     text = word.attributes[node.attribute] if node.attribute else word.text
-    if node.name[0].isupper(): text = text[0].upper() + text[1:]
+    if node.name[0].isupper():
+        text = text[0].upper() + text[1:]
     return with_article(text) if node.article else text
+
 
 @patch
 def pick(
@@ -208,13 +257,19 @@ def pick(
         write = with_article if node.article else str
         self.picks[node] = [Way(write(w.text), [], {node.name: w}) for w in self.lists[node.words]]
     used = [w for w in known.values() if w is not True and w.words == node.words]
-    return [way for way in self.picks[node] if way.known[node.name] not in used] if used else self.picks[node]
+    return (
+        [way for way in self.picks[node] if way.known[node.name] not in used]
+        if used
+        else self.picks[node]
+    )
 
 # %% ../nbs/10_storybook.ipynb #e0f10d22
 class Told(NamedTuple):
     "A story and the logarithm of its probability, in nats."
+
     text: str
     log_prob: float
+
 
 @patch
 def tell(
@@ -222,7 +277,10 @@ def tell(
     rng,  # a random.Random
 ):
     "A story by chance, with its log-probability."
-    todo, known, parts, log_prob = [Rule("story")], {}, [], 0.0
+    todo = [Rule("story")]
+    known = {}
+    parts = []
+    log_prob = 0.0
     while todo:
         ways = self.ways(todo.pop(), known)
         way = ways[int(rng.random() * len(ways))]
@@ -235,6 +293,7 @@ def tell(
 # %% ../nbs/10_storybook.ipynb #b2e60594
 class Reading(NamedTuple):
     "What reading a story found."
+
     log_prob: float  # logarithm of its probability; -inf for a story that is not in the book
     walks: int  # in how many ways the book tells it; 0 for a story that is not in the book
     reached: int  # how many characters could be followed
@@ -246,21 +305,31 @@ def read(
     story,  # any text
 ):
     "Follow every walk through the book that writes the story."
-    probability, walks, reached = 0.0, 0, 0
-    states = [((Rule("story"), None), {}, 0, 0.0)]  # to come (first, rest), known, position, log-probability
+    probability = 0.0
+    walks = 0
+    reached = 0
+    states = [
+        ((Rule("story"), None), {}, 0, 0.0)
+    ]  # to come (first, rest), known, position, log-probability
     while states:
         todo, known, at, log_prob = states.pop()
         reached = max(reached, at)
         if todo is None:
-            if at == len(story): probability, walks = probability + math.exp(log_prob), walks + 1
+            if at == len(story):
+                probability = probability + math.exp(log_prob)
+                walks = walks + 1
             continue
         node, rest = todo
         ways = self.ways(node, known)
         for way in ways:
-            if not story.startswith(way.text, at): continue
+            if not story.startswith(way.text, at):
+                continue
             to_come = rest
-            for n in reversed(way.nodes): to_come = (n, to_come)
-            states.append((to_come, known | way.known, at + len(way.text), log_prob - math.log(len(ways))))
+            for n in reversed(way.nodes):
+                to_come = (n, to_come)
+            states.append(
+                (to_come, known | way.known, at + len(way.text), log_prob - math.log(len(ways)))
+            )
     return Reading(math.log(probability) if walks else -math.inf, walks, reached)
 
 # %% ../nbs/10_storybook.ipynb #828cde9d
@@ -271,17 +340,22 @@ def corpus(
     seed=0,  # of the dice
 ):
     "A list of n different stories; the same for the same seed."
-    rng, stories = random.Random(seed), {}
+    rng = random.Random(seed)
+    stories = {}
     for _ in range(100 * n):
-        if len(stories) == n: break
+        if len(stories) == n:
+            break
         stories.setdefault(self.tell(rng).text)
     else:
-        raise ValueError(f"the storybook has fewer than {n} stories that are likely enough to be met: found {len(stories)}")
+        raise ValueError(
+            f"the storybook has fewer than {n} stories that are likely enough to be met: found {len(stories)}"
+        )
     return list(stories)
 
 # %% ../nbs/10_storybook.ipynb #77295034
 class StoryLosses(NamedTuple):
     "What stories cost a model, story by story."
+
     nats: torch.Tensor  # (N,) sum of the losses of a story's tokens, end-of-text included
     tokens: torch.Tensor  # (N,) their number
 
@@ -297,19 +371,28 @@ def story_losses(
     "The loss of each whole story, from its first token to its end-of-text."
     from slm_nb.train import autocast
 
-    device, was_training, end = next(model.parameters()).device, model.training, encoding.eot_token
+    device = next(model.parameters()).device
+    was_training = model.training
+    end = encoding.eot_token
     rows = [torch.tensor([end, *ids, end]) for ids in encoding.encode_ordinary_batch(stories)]
     longest = max(len(row) for row in rows) - 1
     if longest > model.config.block_size:
-        raise ValueError(f"a story of {longest} tokens does not fit a block_size of {model.config.block_size}")
+        raise ValueError(
+            f"a story of {longest} tokens does not fit a block_size of {model.config.block_size}"
+        )
     model.eval()
     nats = []
     for i in range(0, len(rows), batch_size):
-        batch = torch.nn.utils.rnn.pad_sequence(rows[i : i + batch_size], batch_first=True,
-                                                padding_value=-1).to(device)  # (B, T + 1)
-        x, y = batch[:, :-1].clamp(min=0), batch[:, 1:]
-        with autocast(device, dtype): logits, _ = model(x)  # (B, T, V)
-        losses = torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), y, ignore_index=-1, reduction="none")
+        batch = torch.nn.utils.rnn.pad_sequence(
+            rows[i : i + batch_size], batch_first=True, padding_value=-1
+        ).to(device)  # (B, T + 1)
+        x = batch[:, :-1].clamp(min=0)
+        y = batch[:, 1:]
+        with autocast(device, dtype):
+            logits, _ = model(x)  # (B, T, V)
+        losses = torch.nn.functional.cross_entropy(
+            logits.float().transpose(1, 2), y, ignore_index=-1, reduction="none"
+        )
         nats.append(losses.sum(1).double().cpu())
     model.train(was_training)
     return StoryLosses(torch.cat(nats), torch.tensor([len(row) - 1 for row in rows]))
@@ -321,11 +404,16 @@ def beside_floor(
 ):
     "Loss, entropy_floor, gap and gap_se (its standard error), all in nats per token."
     floor = -torch.tensor(log_probs, dtype=torch.float64)  # (N,)
-    tokens, n = losses.tokens.double(), len(log_probs)
+    tokens = losses.tokens.double()
+    n = len(log_probs)
     gap = ((losses.nats - floor).sum() / tokens.sum()).item()
     spread = (losses.nats - floor - gap * tokens).std().item()  # of a ratio of two sums
-    return dict(loss=(losses.nats.sum() / tokens.sum()).item(), entropy_floor=(floor.sum() / tokens.sum()).item(),
-                gap=gap, gap_se=spread * math.sqrt(n) / tokens.sum().item())
+    return dict(
+        loss=(losses.nats.sum() / tokens.sum()).item(),
+        entropy_floor=(floor.sum() / tokens.sum()).item(),
+        gap=gap,
+        gap_se=spread * math.sqrt(n) / tokens.sum().item(),
+    )
 
 # %% ../nbs/10_storybook.ipynb #eb0b5b2f
 def judge(
@@ -334,12 +422,16 @@ def judge(
     known,  # the training stories
 ):
     "valid_fraction of the stories, and novel_fraction: the share of the valid ones that are not among the known."
-    valid, known = [story for story in stories if book.read(story).walks], set(known)
-    return dict(valid_fraction=len(valid) / len(stories),
-                novel_fraction=sum(s not in known for s in valid) / max(1, len(valid)))
+    valid = [story for story in stories if book.read(story).walks]
+    known = set(known)
+    return dict(
+        valid_fraction=len(valid) / len(stories),
+        novel_fraction=sum(s not in known for s in valid) / max(1, len(valid)),
+    )
 
 # %% ../nbs/10_storybook.ipynb #366d798a
-DEMO_STORIES, DEMO_HELD_OUT = 20_000, 500
+DEMO_STORIES = 20_000
+DEMO_HELD_OUT = 500
 
 # %% ../nbs/10_storybook.ipynb #bb56e6c3
 def demo(
@@ -354,24 +446,48 @@ def demo(
     from slm_nb.tokenize import load_tokenizer, prepare
     from slm_nb.train import Trainer, claim_folder
 
-    out, book = claim_folder(out, overwrite), Storybook()
+    out = claim_folder(out, overwrite)
+    book = Storybook()
     texts = book.corpus(DEMO_STORIES + DEMO_HELD_OUT, seed)
-    held_out, known = texts[:DEMO_HELD_OUT], texts[DEMO_HELD_OUT:]
-    prepare({"train": known, "validation": held_out}, out / "data", tokenizer="bpe:1920", progress=False)
-    log_probs, encoding = [book.read(story).log_prob for story in held_out], load_tokenizer(out / "data")
+    held_out = texts[:DEMO_HELD_OUT]
+    known = texts[DEMO_HELD_OUT:]
+    prepare(
+        {"train": known, "validation": held_out}, out / "data", tokenizer="bpe:1920", progress=False
+    )
+    log_probs = [book.read(story).log_prob for story in held_out]
+    encoding = load_tokenizer(out / "data")
 
     floor = -sum(log_probs) / sum(len(ids) + 1 for ids in encoding.encode_ordinary_batch(held_out))
 
     def compare(model, dtype, n=DEMO_HELD_OUT):
         return beside_floor(story_losses(model, encoding, held_out[:n], dtype=dtype), log_probs[:n])
+
     def validate(model, dtype, whole):
-        return compare(model, torch.float32)["loss"] if whole else compare(model, dtype, 100)["loss"]
-    trainer = Trainer(out / "data", out, "demo", seed=seed, progress=progress, validate=validate,
-                      entropy_floor=floor, **settings)
+        return (
+            compare(model, torch.float32)["loss"] if whole else compare(model, dtype, 100)["loss"]
+        )
+
+    trainer = Trainer(
+        out / "data",
+        out,
+        "demo",
+        seed=seed,
+        progress=progress,
+        validate=validate,
+        entropy_floor=floor,
+        **settings,
+    )
     trainer.fit()
     against = compare(trainer.model, torch.float32)
-    stories = tell(*load_model(out), num_samples=100, temperature=0.7,
-                   max_new_tokens=trainer.model_config.block_size, seed=seed)
-    trainer.summarize(**{name: against[name] for name in ("entropy_floor", "gap", "gap_se")},
-                      **judge(book, stories, known))
+    stories = tell(
+        *load_model(out),
+        num_samples=100,
+        temperature=0.7,
+        max_new_tokens=trainer.model_config.block_size,
+        seed=seed,
+    )
+    trainer.summarize(
+        **{name: against[name] for name in ("entropy_floor", "gap", "gap_se")},
+        **judge(book, stories, known),
+    )
     return trainer.summary, stories

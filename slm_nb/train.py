@@ -26,10 +26,25 @@ from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from .model import GPT, GPTConfig
-from .scale import (
-    join_ranks, keep_freed_memory, mean_over_ranks, peak_flops, rank, StopRequest, sum_over_ranks,
-    wait_for_ranks, world_size)
-from .tokenize import get_batch, load_tokenizer, load_tokens, read_meta, save_tokenizer, story_starts
+from slm_nb.scale import (
+    join_ranks,
+    keep_freed_memory,
+    mean_over_ranks,
+    peak_flops,
+    rank,
+    StopRequest,
+    sum_over_ranks,
+    wait_for_ranks,
+    world_size,
+)
+from slm_nb.tokenize import (
+    get_batch,
+    load_tokenizer,
+    load_tokens,
+    read_meta,
+    save_tokenizer,
+    story_starts,
+)
 
 # %% ../nbs/04_train.ipynb #87c25e55
 def parameter_groups(
@@ -55,11 +70,14 @@ CHOICES = {
 @dataclass
 class TrainConfig:
     "How to train. Steps are updates of the weights, never micro-batches."
+
     max_steps: int = 1000  # updates of the weights
     batch_size: int = 32  # windows in a micro-batch
     accumulation_steps: int = 1  # micro-batches whose gradients make one update
     rows: str = "packed"  # windows start anywhere ("packed") or where a story starts ("stories")
-    optimizer: str = "adamw"  # "adamw", or "muon": Muon for the blocks' matrices, AdamW for the rest
+    optimizer: str = (
+        "adamw"  # "adamw", or "muon": Muon for the blocks' matrices, AdamW for the rest
+    )
     learning_rate: float = 5e-4  # its peak, at the end of the warm-up
     schedule: str = "cosine"  # after the warm-up: half a cosine, or "wsd": stable, then down in a line over the last fifth
     min_lr: float | None = None  # where the schedule ends; a tenth of learning_rate unless given
@@ -69,7 +87,9 @@ class TrainConfig:
     beta2: float = 0.95  # AdamW's memory of squared gradients
     eps: float = 1e-8  # keeps AdamW from dividing by zero
     grad_clip: float = 1.0  # largest norm of the gradient; 0 for no clipping
-    dtype: str = "auto"  # "float32", "bfloat16", "float16" (CUDA only) or "auto", what the device does fast
+    dtype: str = (
+        "auto"  # "float32", "bfloat16", "float16" (CUDA only) or "auto", what the device does fast
+    )
     device: str = "auto"  # "cpu", "cuda", "cuda:1", "mps" or "auto", the best there is
     compile: bool = False  # torch.compile the model: slow at first, quicker after
     seed: int = 0  # of the weights, of the order of windows and of dropout
@@ -79,30 +99,45 @@ class TrainConfig:
     checkpoint_every: int = 100  # updates between checkpoints
     keep_checkpoints: int = 2  # how many of the latest are kept; the best weights are kept besides
 
-    def __post_init__(self): check_train_config(self)
+    def __post_init__(self):
+        check_train_config(self)
 
 # %% ../nbs/04_train.ipynb #979d1097
 def check_train_config(
     config,  # a TrainConfig; a missing min_lr is filled in
 ):
     "Raise a ValueError that names the setting which cannot be meant."
-    for name in ("max_steps", "batch_size", "accumulation_steps", "log_every", "eval_every", "eval_windows",
-                 "checkpoint_every", "keep_checkpoints"):
+    for name in (
+        "max_steps",
+        "batch_size",
+        "accumulation_steps",
+        "log_every",
+        "eval_every",
+        "eval_windows",
+        "checkpoint_every",
+        "keep_checkpoints",
+    ):
         if getattr(config, name) < 1:
             raise ValueError(f"{name} must be at least 1, not {getattr(config, name)}")
-    if config.min_lr is None: config.min_lr = config.learning_rate / 10
+    if config.min_lr is None:
+        config.min_lr = config.learning_rate / 10
     for name in ("learning_rate", "min_lr", "warmup_steps", "weight_decay", "grad_clip", "seed"):
         if not 0 <= getattr(config, name) < math.inf:
             raise ValueError(f"{name} must be a number from 0 up, not {getattr(config, name)}")
     for name in ("beta1", "beta2"):
         if not 0 <= getattr(config, name) < 1:
             raise ValueError(f"{name} must be at least 0 and below 1, not {getattr(config, name)}")
-    if not 0 < config.eps < 1: raise ValueError(f"eps must be a small number above 0, not {config.eps}")
+    if not 0 < config.eps < 1:
+        raise ValueError(f"eps must be a small number above 0, not {config.eps}")
     for name, choices in CHOICES.items():
         if getattr(config, name) not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(choices)}, not {getattr(config, name)!r}")
+            raise ValueError(
+                f"{name} must be one of {', '.join(choices)}, not {getattr(config, name)!r}"
+            )
     if config.min_lr > config.learning_rate:
-        raise ValueError(f"min_lr ({config.min_lr}) is above learning_rate ({config.learning_rate}): the decay would climb")
+        raise ValueError(
+            f"min_lr ({config.min_lr}) is above learning_rate ({config.learning_rate}): the decay would climb"
+        )
 
 # %% ../nbs/04_train.ipynb #aaa3ef4c
 def make_optimizers(
@@ -111,16 +146,35 @@ def make_optimizers(
 ):
     "The optimizers of a run, as a list: AdamW alone, or AdamW and Muon (Muon for the matrices of the blocks)."
     if config.optimizer == "muon" and not hasattr(torch.optim, "Muon"):
-        raise ValueError(f"optimizer 'muon' is not in torch {torch.__version__}: take 'adamw', or torch 2.9 and later")
-    muon = [p for p in model.transformer.h.parameters() if p.dim() == 2] if config.optimizer == "muon" else []
+        raise ValueError(
+            f"optimizer 'muon' is not in torch {torch.__version__}: take 'adamw', or torch 2.9 and later"
+        )
+    muon = (
+        [p for p in model.transformer.h.parameters() if p.dim() == 2]
+        if config.optimizer == "muon"
+        else []
+    )
     taken = {id(p) for p in muon}
     rest = [p for p in model.parameters() if id(p) not in taken]
     fused = next(model.parameters()).device.type in ("cpu", "cuda")
-    adamw = torch.optim.AdamW(parameter_groups(rest, config.weight_decay), lr=config.learning_rate,
-                              betas=(config.beta1, config.beta2), eps=config.eps, fused=fused)
-    if not muon: return [adamw]
-    return [adamw, torch.optim.Muon(muon, lr=config.learning_rate, weight_decay=config.weight_decay,
-                                    adjust_lr_fn="match_rms_adamw")]
+    adamw = torch.optim.AdamW(
+        parameter_groups(rest, config.weight_decay),
+        lr=config.learning_rate,
+        betas=(config.beta1, config.beta2),
+        eps=config.eps,
+        fused=fused,
+    )
+    if not muon:
+        return [adamw]
+    return [
+        adamw,
+        torch.optim.Muon(
+            muon,
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        ),
+    ]
 
 # %% ../nbs/04_train.ipynb #7d2151fa
 def learning_rate_at(
@@ -128,12 +182,16 @@ def learning_rate_at(
     config,  # a TrainConfig
 ):
     "The learning rate of an update: linear from zero to the peak, then by the schedule to min_lr at the last one."
-    if step < config.warmup_steps: return config.learning_rate * (step + 1) / (config.warmup_steps + 1)
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / (config.warmup_steps + 1)
     if config.schedule == "wsd":
         left = (config.max_steps - 1 - step) / max(1, config.max_steps // 5)
         return config.min_lr + (config.learning_rate - config.min_lr) * min(1, left)
     done = (step - config.warmup_steps) / max(1, config.max_steps - 1 - config.warmup_steps)
-    return config.min_lr + (config.learning_rate - config.min_lr) * (1 + math.cos(math.pi * min(1, done))) / 2
+    return (
+        config.min_lr
+        + (config.learning_rate - config.min_lr) * (1 + math.cos(math.pi * min(1, done))) / 2
+    )
 
 # %% ../nbs/04_train.ipynb #6ec9efa9
 def pick_device(
@@ -141,19 +199,30 @@ def pick_device(
 ):
     "The torch.device to run on; a ValueError where it is not there."
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        name = (
+            "cuda"
+            if torch.cuda.is_available()
+            else "mps"
+            if torch.backends.mps.is_available()
+            else "cpu"
+        )
     # torchrun gives each process of a machine a GPU of its own
-    if name == "cuda": name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-    try: return torch.empty(0, device=name).device
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+    try:
+        return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise ValueError(f"no device {name!r} on this machine: take 'cpu', or 'auto' for the best there is") from None
+        raise ValueError(
+            f"no device {name!r} on this machine: take 'cpu', or 'auto' for the best there is"
+        ) from None
 
 # %% ../nbs/04_train.ipynb #22a1c3c3
 def has_bfloat16(
     device,  # a torch.device
 ):
     "Whether the device computes bfloat16 in hardware; emulation does not count."
-    if device.type == "cuda": return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     ask = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return device.type == "cpu" and ask is not None and bool(ask())
 
@@ -162,10 +231,11 @@ def pick_dtype(
     name="auto",  # "float32", "bfloat16", "float16", or "auto"
     device="cpu",  # where it is to run
 ):
-    "The torch.dtype of the matrix products. \"auto\" is bfloat16 in hardware, else float16 on CUDA, else float32."
+    'The torch.dtype of the matrix products. "auto" is bfloat16 in hardware, else float16 on CUDA, else float32.'
     device = torch.device(device)
     if name == "auto":
-        if has_bfloat16(device): return torch.bfloat16
+        if has_bfloat16(device):
+            return torch.bfloat16
         return torch.float16 if device.type == "cuda" else torch.float32
     if name == "float16" and device.type != "cuda":
         raise ValueError(f"float16 trains on CUDA only: on {device.type} take bfloat16 or float32")
@@ -177,7 +247,8 @@ def autocast(
     dtype,  # what matrix products are to run in; float32 changes nothing
 ):
     "A context for forward pass and loss in which matrix products run in `dtype`."
-    if dtype == torch.float32: return nullcontext()
+    if dtype == torch.float32:
+        return nullcontext()
     return torch.autocast(torch.device(device).type, dtype)
 
 # %% ../nbs/04_train.ipynb #ac41226a
@@ -191,21 +262,26 @@ def update(
 ):
     "Update the weights once. Returns the batch's loss before it and the gradient's norm; if one of them is not finite, nothing was updated."
     scaler = scaler or torch.amp.GradScaler(enabled=False)
-    total, rows = 0.0, sum(len(x) for x, _ in micro_batches)
+    total = 0.0
+    rows = sum(len(x) for x, _ in micro_batches)
     for i, (x, y) in enumerate(micro_batches):
         alone = hasattr(model, "no_sync") and i < len(micro_batches) - 1
         with model.no_sync() if alone else nullcontext():
-            with autocast(x.device, dtype): _, loss = model(x, y, return_logits=False)
+            with autocast(x.device, dtype):
+                _, loss = model(x, y, return_logits=False)
             loss = loss * (len(x) / rows)
             scaler.scale(loss).backward()
         total = total + loss.detach()
-    for optimizer in optimizers: scaler.unscale_(optimizer)
+    for optimizer in optimizers:
+        scaler.unscale_(optimizer)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip or math.inf)
     total = mean_over_ranks(total)
     if (total + norm).isfinite():
-        for optimizer in optimizers: scaler.step(optimizer)
+        for optimizer in optimizers:
+            scaler.step(optimizer)
     scaler.update()
-    for optimizer in optimizers: optimizer.zero_grad()
+    for optimizer in optimizers:
+        optimizer.zero_grad()
     return total, norm
 
 # %% ../nbs/04_train.ipynb #51c9443b
@@ -218,22 +294,29 @@ def evaluate(
     dtype=torch.float32,  # what the matrix products run in
 ):
     "Mean loss in nats per token over fixed, adjacent windows of block_size tokens, shared among the ranks: no dropout, the same every time."
-    was_training, size, total, count = model.training, model.config.block_size, 0.0, 0
+    was_training = model.training
+    size = model.config.block_size
+    total = 0.0
+    count = 0
     device = next(model.parameters()).device
     starts = np.arange(0, len(tokens) - 1, size)
     if windows and windows < len(starts):
         starts = starts[np.linspace(0, len(starts) - 1, windows).astype(int)]
-    starts = starts[rank()::world_size()]
+    starts = starts[rank() :: world_size()]
     model.eval()
     for i in range(0, len(starts), batch_size):
-        rows = [torch.from_numpy(tokens[s : s + size + 1].astype(np.int64))
-                for s in starts[i : i + batch_size]]
+        rows = [
+            torch.from_numpy(tokens[s : s + size + 1].astype(np.int64))
+            for s in starts[i : i + batch_size]
+        ]
         n = torch.tensor([len(row) - 1 for row in rows])
-        rows = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True,
-                                               padding_value=-1).to(device)  # (B, T + 1)
+        rows = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1).to(
+            device
+        )  # (B, T + 1)
         with autocast(device, dtype):
             _, loss = model(rows[:, :-1].clamp(min=0), rows[:, 1:], return_logits=False)
-        total, count = total + loss.item() * n.sum().item(), count + n.sum().item()
+        total = total + loss.item() * n.sum().item()
+        count = count + n.sum().item()
     model.train(was_training)
     total, count = sum_over_ranks(total, count)
     return total / count
@@ -256,11 +339,13 @@ def write_whole(
     aside = path.with_name(path.name + ".tmp")
     try:
         write(aside)
-        with open(aside, "rb+") as f: os.fsync(f.fileno())
+        with open(aside, "rb+") as f:
+            os.fsync(f.fileno())
         os.replace(aside, path)
     except (OSError, SafetensorError) as e:
         raise OSError(f"cannot write {path}: {getattr(e, 'strerror', None) or e}") from None
-    finally: aside.unlink(missing_ok=True)
+    finally:
+        aside.unlink(missing_ok=True)
 
 # %% ../nbs/17_checkpoints.ipynb #5806f46a
 def write_json(
@@ -268,7 +353,9 @@ def write_json(
     content,  # a dict of numbers, texts, lists and dicts
 ):
     "Write a dict as JSON, whole or not at all."
-    write_whole(path, lambda aside: aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8"))
+    write_whole(
+        path, lambda aside: aside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    )
 
 # %% ../nbs/17_checkpoints.ipynb #80bb3b9f
 def save_weights(
@@ -276,8 +363,11 @@ def save_weights(
     path,  # the .safetensors file
 ):
     "Save a GPT's weights as safetensors, the tied table once."
-    weights = {name: p.detach().cpu().contiguous()
-               for name, p in model.state_dict().items() if name != "lm_head.weight"}
+    weights = {
+        name: p.detach().cpu().contiguous()
+        for name, p in model.state_dict().items()
+        if name != "lm_head.weight"
+    }
     write_whole(path, lambda aside: save_file(weights, str(aside)))
 
 # %% ../nbs/17_checkpoints.ipynb #61183362
@@ -286,15 +376,23 @@ def read_tensors(
 ):
     "The tensors of a file as a dict, and the text of its header; nothing in the file is run. ValueError or FileNotFoundError says what is wrong."
     path = Path(path)
-    if not path.is_file(): raise FileNotFoundError(f"no file {path}")
-    if path.stat().st_size == 0: raise ValueError(f"{path} is empty: nothing was saved in it")
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path} is empty: nothing was saved in it")
     try:
-        if path.suffix != ".safetensors": return torch.load(path, map_location="cpu", weights_only=True), {}
-        with safe_open(str(path), "pt") as f: return {name: f.get_tensor(name) for name in f.keys()}, f.metadata() or {}
+        if path.suffix != ".safetensors":
+            return torch.load(path, map_location="cpu", weights_only=True), {}
+        with safe_open(str(path), "pt") as f:
+            return {name: f.get_tensor(name) for name in f.keys()}, f.metadata() or {}
     except Exception as e:
         if isinstance(e, pickle.UnpicklingError) and "GLOBAL" in str(e):
-            raise ValueError(f"{path} holds a program, which was not run: ask for a file of weights alone, best as .safetensors") from None
-        raise ValueError(f"{path} is cut off or no file of weights ({(str(e).splitlines() or [type(e).__name__])[0][:100]})") from None
+            raise ValueError(
+                f"{path} holds a program, which was not run: ask for a file of weights alone, best as .safetensors"
+            ) from None
+        raise ValueError(
+            f"{path} is cut off or no file of weights ({(str(e).splitlines() or [type(e).__name__])[0][:100]})"
+        ) from None
 
 # %% ../nbs/17_checkpoints.ipynb #043cdbee
 def fit_weights(
@@ -303,17 +401,25 @@ def fit_weights(
     path,  # where they come from, for the errors
 ):
     "Put a dict of tensors into a GPT, or say which of them is missing, unknown or of another shape."
-    weights, expected = dict(weights), model.state_dict()
-    if "transformer.wte.weight" in weights: weights.setdefault("lm_head.weight", weights["transformer.wte.weight"])
-    for problem, names in (("lacks", expected.keys() - weights.keys()),
-                           ("has, which this model does not,", weights.keys() - expected.keys())):
+    weights = dict(weights)
+    expected = model.state_dict()
+    if "transformer.wte.weight" in weights:
+        weights.setdefault("lm_head.weight", weights["transformer.wte.weight"])
+    for problem, names in (
+        ("lacks", expected.keys() - weights.keys()),
+        ("has, which this model does not,", weights.keys() - expected.keys()),
+    ):
         if names:
-            raise ValueError(f"{path} {problem} {', '.join(sorted(names)[:3])}{' and more' * (len(names) > 3)}: it is of another model")
+            raise ValueError(
+                f"{path} {problem} {', '.join(sorted(names)[:3])}{' and more' * (len(names) > 3)}: it is of another model"
+            )
     for name, p in expected.items():
         if weights[name].shape != p.shape:
             as_wide = name == "transformer.wte.weight" and weights[name].shape[1:] == p.shape[1:]
             other = "another vocabulary" if as_wide else "another size"
-            raise ValueError(f"{path}: {name} is {tuple(weights[name].shape)}, the model's is {tuple(p.shape)}: it is of {other}")
+            raise ValueError(
+                f"{path}: {name} is {tuple(weights[name].shape)}, the model's is {tuple(p.shape)}: it is of {other}"
+            )
     model.load_state_dict(weights)
 
 # %% ../nbs/17_checkpoints.ipynb #0e5b24f3
@@ -333,7 +439,9 @@ def save_checkpoint(
     state,  # a dict of numbers and lists: where the run is
 ):
     "Save all that a run needs to go on: weights, the optimizers' memories, and `state` in the header."
-    tensors = {f"model.{name}": p for name, p in model.state_dict().items() if name != "lm_head.weight"}
+    tensors = {
+        f"model.{name}": p for name, p in model.state_dict().items() if name != "lm_head.weight"
+    }
     for n, optimizer in enumerate(optimizers):
         for i, memory in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{n}.{i}.{key}": value for key, value in memory.items()}
@@ -348,13 +456,19 @@ def load_checkpoint(
 ):
     "Put a checkpoint into a model and its optimizers, in place; return the state. ValueError says what is wrong with the file."
     tensors, header = read_tensors(path)
-    if "state" not in header: raise ValueError(f"{path} holds weights but is no checkpoint of a run")
-    fit_weights(model, {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}, path)
+    if "state" not in header:
+        raise ValueError(f"{path} holds weights but is no checkpoint of a run")
+    fit_weights(
+        model,
+        {name[6:]: value for name, value in tensors.items() if name.startswith("model.")},
+        path,
+    )
     for n, optimizer in enumerate(optimizers):
         memories = {}
         for name, value in tensors.items():
             kind, *where = name.split(".")
-            if kind == "optimizer" and where[0] == str(n): memories.setdefault(int(where[1]), {})[where[2]] = value
+            if kind == "optimizer" and where[0] == str(n):
+                memories.setdefault(int(where[1]), {})[where[2]] = value
         optimizer.load_state_dict({**optimizer.state_dict(), "state": memories})
     return json.loads(header["state"])
 
@@ -362,20 +476,52 @@ def load_checkpoint(
 PRESETS = {
     "demo": (
         dict(block_size=128, n_layer=2, n_head=4, n_embd=128),
-        dict(max_steps=550, batch_size=32, rows="stories", optimizer="muon", learning_rate=0.013, min_lr=0.0,
-             warmup_steps=20, weight_decay=0.0)),
+        dict(
+            max_steps=550,
+            batch_size=32,
+            rows="stories",
+            optimizer="muon",
+            learning_rate=0.013,
+            min_lr=0.0,
+            warmup_steps=20,
+            weight_decay=0.0,
+        ),
+    ),
     "laptop": (
         dict(block_size=128, n_layer=4, n_head=4, n_embd=128),
-        dict(max_steps=1750, batch_size=32, optimizer="muon", learning_rate=0.01, min_lr=0.0,
-             warmup_steps=50, eval_every=250)),
+        dict(
+            max_steps=1750,
+            batch_size=32,
+            optimizer="muon",
+            learning_rate=0.01,
+            min_lr=0.0,
+            warmup_steps=50,
+            eval_every=250,
+        ),
+    ),
     "classic-51m": (
         dict(block_size=256, n_layer=8, n_head=8, n_embd=512, dropout=0.1),
-        dict(max_steps=1250, batch_size=32, accumulation_steps=32, learning_rate=5e-4,
-             warmup_steps=63, eval_every=125)),
+        dict(
+            max_steps=1250,
+            batch_size=32,
+            accumulation_steps=32,
+            learning_rate=5e-4,
+            warmup_steps=63,
+            eval_every=125,
+        ),
+    ),
     "tinystories-51m": (
         dict(block_size=256, n_layer=8, n_head=8, n_embd=512),
-        dict(max_steps=1250, batch_size=32, accumulation_steps=32, optimizer="muon", learning_rate=2e-3,
-             warmup_steps=63, eval_every=125)),
+        dict(
+            max_steps=1250,
+            batch_size=32,
+            accumulation_steps=32,
+            optimizer="muon",
+            learning_rate=2e-3,
+            warmup_steps=63,
+            eval_every=125,
+        ),
+    ),
 }
 
 # %% ../nbs/17_checkpoints.ipynb #4a2c4d3b
@@ -389,15 +535,26 @@ def make_configs(
         raise ValueError(f"no preset {preset!r}: there are {', '.join(PRESETS)}")
     model, training = map(dict, PRESETS[preset] if isinstance(preset, str) else preset)
     model["vocab_size"] = vocab_size
-    where = {f.name: model for f in fields(GPTConfig)} | {f.name: training for f in fields(TrainConfig)}
+    where = {f.name: model for f in fields(GPTConfig)} | {
+        f.name: training for f in fields(TrainConfig)
+    }
     for name, value in settings.items():
-        if name not in where: raise ValueError(f"no setting {name!r}: there are {', '.join(where)}")
+        if name not in where:
+            raise ValueError(f"no setting {name!r}: there are {', '.join(where)}")
         where[name][name] = value
     return GPTConfig(**model), TrainConfig(**training)
 
 # %% ../nbs/17_checkpoints.ipynb #de4fde0e
-RUN_FILES = ("config.json", "tokenizer.json", "metrics.jsonl", "checkpoints", "model.safetensors", "summary.json",
-             "loss.png", "tensorboard")
+RUN_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "metrics.jsonl",
+    "checkpoints",
+    "model.safetensors",
+    "summary.json",
+    "loss.png",
+    "tensorboard",
+)
 
 
 def claim_folder(
@@ -406,15 +563,22 @@ def claim_folder(
 ):
     "Make the folder of a run; one that holds a run already is refused, or emptied of it if `overwrite` says so."
     out = Path(out)
-    kept = [out / name for name in RUN_FILES if (out / name).is_file() or any((out / name).glob("*"))]
+    kept = [
+        out / name for name in RUN_FILES if (out / name).is_file() or any((out / name).glob("*"))
+    ]
     if kept and not overwrite:
         raise FileExistsError(
-            f"{out} holds a run already: go on with it (--resume), choose another folder, or overwrite it (--overwrite)")
-    try: (out / "checkpoints").mkdir(parents=True, exist_ok=True)
-    except OSError as e: raise OSError(f"cannot make the folder {out}: {e.strerror}") from None
+            f"{out} holds a run already: go on with it (--resume), choose another folder, or overwrite it (--overwrite)"
+        )
+    try:
+        (out / "checkpoints").mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise OSError(f"cannot make the folder {out}: {e.strerror}") from None
     for path in kept:
-        if path.is_dir(): shutil.rmtree(path)
-        else: path.unlink()
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     (out / "checkpoints").mkdir(exist_ok=True)
     return out
 
@@ -424,9 +588,12 @@ def read_run(
 ):
     "The config.json of a run as a dict; None where there is none."
     path = Path(out) / "config.json"
-    if not path.is_file(): return None
-    try: return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError: raise ValueError(f"{path} is damaged: start the run anew (--overwrite)") from None
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ValueError(f"{path} is damaged: start the run anew (--overwrite)") from None
 
 # %% ../nbs/17_checkpoints.ipynb #7a8aa0b4
 def check_same_run(
@@ -435,16 +602,27 @@ def check_same_run(
 ):
     "Raise a ValueError that names what differs, if a run cannot go on so."
     for what in ("model", "data"):
-        a, b = earlier[what], now[what]
-        names = [f"{name} was {a.get(name)}, is {b.get(name)}" for name in {**a, **b} if a.get(name) != b.get(name)]
-        if names: raise ValueError(f"this run cannot go on with another {what}: {'; '.join(names)}")
-    a, b = earlier["train"], now["train"]
+        a = earlier[what]
+        b = now[what]
+        names = [
+            f"{name} was {a.get(name)}, is {b.get(name)}"
+            for name in {**a, **b}
+            if a.get(name) != b.get(name)
+        ]
+        if names:
+            raise ValueError(f"this run cannot go on with another {what}: {'; '.join(names)}")
+    a = earlier["train"]
+    b = now["train"]
     batches = [config["batch_size"] * config["accumulation_steps"] for config in (a, b)]
     if batches[0] != batches[1]:
-        raise ValueError(f"this run cannot go on with another batch: an update had {batches[0]} windows, now {batches[1]}")
+        raise ValueError(
+            f"this run cannot go on with another batch: an update had {batches[0]} windows, now {batches[1]}"
+        )
     for name in ("optimizer", "rows", "seed"):
         if a[name] != b[name]:
-            raise ValueError(f"this run cannot go on with another {name}: it was {a[name]}, is {b[name]}")
+            raise ValueError(
+                f"this run cannot go on with another {name}: it was {a[name]}, is {b[name]}"
+            )
 
 # %% ../nbs/18_runs.ipynb #b91a5820
 class Trainer:
@@ -464,29 +642,45 @@ class Trainer:
         **settings,  # fields of GPTConfig and TrainConfig, instead of the preset's
     ):
         if resume and overwrite:
-            raise ValueError("resume goes on with a run and overwrite removes it: give one of the two")
-        self.out, self.meta = Path(out), read_meta(data)
+            raise ValueError(
+                "resume goes on with a run and overwrite removes it: give one of the two"
+            )
+        self.out = Path(out)
+        self.meta = read_meta(data)
         earlier = read_run(out) if resume else None
         base = preset or ((earlier["model"], earlier["train"]) if earlier else "laptop")
         self.model_config, self.config = make_configs(base, self.meta["vocab_size"], **settings)
-        now = dict(preset=preset or (earlier or {}).get("preset", "laptop"), model=asdict(self.model_config),
-                   train=asdict(self.config), data=self.meta, entropy_floor=entropy_floor)
-        if earlier: check_same_run(earlier, now)
+        now = dict(
+            preset=preset or (earlier or {}).get("preset", "laptop"),
+            model=asdict(self.model_config),
+            train=asdict(self.config),
+            data=self.meta,
+            entropy_floor=entropy_floor,
+        )
+        if earlier:
+            check_same_run(earlier, now)
         self.device = pick_device(self.config.device)
         self.dtype = pick_dtype(self.config.dtype, self.device)
         join_ranks(self.device)
-        if self.device.type == "cpu": keep_freed_memory()  # appendix 11
+        if self.device.type == "cpu":
+            keep_freed_memory()  # appendix 11
         self.tokens = {split: load_tokens(data, split) for split in ("train", "validation")}
-        self.starts = story_starts(self.tokens["train"],
-                                   self.meta["end_of_text_id"]) if self.config.rows == "stories" else None
-        self.validate, self.progress = validate or self.validate_windows, progress and rank() == 0
+        self.starts = (
+            story_starts(self.tokens["train"], self.meta["end_of_text_id"])
+            if self.config.rows == "stories"
+            else None
+        )
+        self.validate = validate or self.validate_windows
+        self.progress = progress and rank() == 0
         self.build()
         if rank() == 0:
-            if not earlier: claim_folder(out, overwrite)
+            if not earlier:
+                claim_folder(out, overwrite)
             save_tokenizer(load_tokenizer(data), self.out)
             write_json(self.out / "config.json", now)
         self.board = open_tensorboard(self.out) if tensorboard and rank() == 0 else None
-        if earlier: self.go_back()
+        if earlier:
+            self.go_back()
 
 # %% ../nbs/18_runs.ipynb #1beae57f
 @patch
@@ -506,16 +700,26 @@ def build(self: Trainer):
     "Make model and optimizers, and the state of a run that has not begun."
     windows = self.config.batch_size * self.config.accumulation_steps
     if windows % world_size():
-        raise ValueError(f"an update has {windows} windows, which {world_size()} processes cannot share equally: change batch_size")
-    self.windows, self.micro_batch = windows // world_size(), min(self.config.batch_size, windows // world_size())
+        raise ValueError(
+            f"an update has {windows} windows, which {world_size()} processes cannot share equally: change batch_size"
+        )
+    self.windows, self.micro_batch = (
+        windows // world_size(),
+        min(self.config.batch_size, windows // world_size()),
+    )
     torch.manual_seed(self.config.seed)
     self.model = self.forward = GPT(self.model_config).to(self.device)
-    if world_size() > 1: self.forward = torch.nn.parallel.DistributedDataParallel(self.model)
-    if self.config.compile: self.forward = torch.compile(self.forward)
+    if world_size() > 1:
+        self.forward = torch.nn.parallel.DistributedDataParallel(self.model)
+    if self.config.compile:
+        self.forward = torch.compile(self.forward)
     self.optimizers = make_optimizers(self.model, self.config)
     self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
-    self.step, self.saved = 0, None
-    self.state = dict(seconds=0.0, best=None, best_step=None, losses=[], skipped=0, skipped_in_a_row=0)
+    self.step = 0
+    self.saved = None
+    self.state = dict(
+        seconds=0.0, best=None, best_step=None, losses=[], skipped=0, skipped_in_a_row=0
+    )
     self.batch(0)  # data too short for a window is refused before the folder is made
 
 # %% ../nbs/18_runs.ipynb #8ab55965
@@ -525,9 +729,19 @@ def batch(
     step,  # the number of the update, from 0
 ):
     "The micro-batches of an update, a list of (x, y), each (windows, block_size), on the device; a pure function of the seed and the step."
-    x, y = get_batch(self.tokens["train"], self.windows, self.model_config.block_size, self.config.seed, step, rank(),
-                     world_size(), self.starts)
-    if self.device.type == "cuda": x, y = x.pin_memory(), y.pin_memory()
+    x, y = get_batch(
+        self.tokens["train"],
+        self.windows,
+        self.model_config.block_size,
+        self.config.seed,
+        step,
+        rank(),
+        world_size(),
+        self.starts,
+    )
+    if self.device.type == "cuda":
+        x = x.pin_memory()
+        y = y.pin_memory()
     move = lambda t: t.to(self.device, non_blocking=True).split(self.micro_batch)
     return list(zip(move(x), move(y)))
 
@@ -544,10 +758,16 @@ def save(self: Trainer):
     "Write a checkpoint, keep the weights if they are the best, remove checkpoints that are too old."
     if rank() == 0 and self.saved != self.step:
         path = self.out / "checkpoints" / f"{self.step:08d}.safetensors"
-        save_checkpoint(path, self.model, self.optimizers,
-                        dict(self.state, step=self.step, scaler=self.scaler.state_dict()))
-        if self.state["best_step"] == self.step: save_weights(self.model, self.out / "model.safetensors")
-        for old in checkpoints(self.out)[:-self.config.keep_checkpoints]: old.unlink()
+        save_checkpoint(
+            path,
+            self.model,
+            self.optimizers,
+            dict(self.state, step=self.step, scaler=self.scaler.state_dict()),
+        )
+        if self.state["best_step"] == self.step:
+            save_weights(self.model, self.out / "model.safetensors")
+        for old in checkpoints(self.out)[: -self.config.keep_checkpoints]:
+            old.unlink()
     self.saved = self.step
 
 # %% ../nbs/18_runs.ipynb #720c97d9
@@ -556,8 +776,13 @@ def read_metrics(
 ):
     "The lines of a run's metrics.jsonl, as a list of dicts; the run may still be going on."
     path = Path(run) / "metrics.jsonl"
-    if not path.is_file(): raise FileNotFoundError(f"no metrics.jsonl in {run}: is it the folder of a run?")
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+    if not path.is_file():
+        raise FileNotFoundError(f"no metrics.jsonl in {run}: is it the folder of a run?")
+    return [
+        json.loads(line)
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.endswith("}")
+    ]
 
 # %% ../nbs/18_runs.ipynb #42b9e3e5
 @patch
@@ -572,9 +797,11 @@ def log(
     tokens = self.step * self.windows * world_size() * self.model_config.block_size
     line = dict(step=self.step, tokens=tokens, loss=loss, lr=lr, tokens_per_s=rate, **more)
     if rank() == 0:
-        with open(self.out / "metrics.jsonl", "a", encoding="utf-8") as f: f.write(json.dumps(line) + "\n")
+        with open(self.out / "metrics.jsonl", "a", encoding="utf-8") as f:
+            f.write(json.dumps(line) + "\n")
         for name, value in line.items():
-            if self.board and value is not None: self.board.add_scalar(name, value, self.step)
+            if self.board and value is not None:
+                self.board.add_scalar(name, value, self.step)
     return line
 
 # %% ../nbs/18_runs.ipynb #3a60a625
@@ -584,15 +811,18 @@ def say(
     text,  # a line
 ):
     "Tell the person who watches, above the bar."
-    if rank() == 0: tqdm.write(text, file=sys.stderr)
+    if rank() == 0:
+        tqdm.write(text, file=sys.stderr)
 
 # %% ../nbs/18_runs.ipynb #4762c94b
 @patch
 def go_back(self: Trainer):
     "Take up the newest whole checkpoint; where there is none, begin at the beginning."
-    for torso in (self.out / "checkpoints").glob("*.tmp"): torso.unlink(missing_ok=True)
+    for torso in (self.out / "checkpoints").glob("*.tmp"):
+        torso.unlink(missing_ok=True)
     for path in reversed(checkpoints(self.out)):
-        try: state = load_checkpoint(path, self.model, self.optimizers)
+        try:
+            state = load_checkpoint(path, self.model, self.optimizers)
         except ValueError as e:
             self.say(f"passed over: {e}")
             continue
@@ -606,8 +836,14 @@ def go_back(self: Trainer):
         log = self.out / "metrics.jsonl"
         lines = read_metrics(self.out) if log.is_file() and self.saved is not None else []
         lines = [line for line in lines if line["step"] <= self.step]
-        write_whole(log, lambda p: p.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"))
-        if self.state["best_step"] == self.step and self.saved: save_weights(self.model, self.out / "model.safetensors")
+        write_whole(
+            log,
+            lambda p: p.write_text(
+                "".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8"
+            ),
+        )
+        if self.state["best_step"] == self.step and self.saved:
+            save_weights(self.model, self.out / "model.safetensors")
     wait_for_ranks()
 
 # %% ../nbs/18_runs.ipynb #f58371a4
@@ -615,7 +851,8 @@ def go_back(self: Trainer):
 def check(self: Trainer):
     "Evaluate, remember whether it was the best so far, and return val_loss and bits_per_byte as a dict."
     loss = self.validate(self.model, self.dtype, False)
-    if self.state["best"] is None or loss < self.state["best"]: self.state.update(best=loss, best_step=self.step)
+    if self.state["best"] is None or loss < self.state["best"]:
+        self.state.update(best=loss, best_step=self.step)
     return dict(val_loss=loss, bits_per_byte=bits_per_byte(loss, self.meta["validation"]))
 
 # %% ../nbs/18_runs.ipynb #e4515ca7
@@ -639,19 +876,29 @@ def count(
     if self.state["skipped_in_a_row"] >= MOST_SKIPPED:
         raise FloatingPointError(
             f"{MOST_SKIPPED} updates in a row were not finite; try a lower --learning-rate, more --warmup-steps, "
-            f"or --dtype float32 (the last good checkpoint is in {self.out / 'checkpoints'})")
+            f"or --dtype float32 (the last good checkpoint is in {self.out / 'checkpoints'})"
+        )
 
 # %% ../nbs/18_runs.ipynb #8ae8e478
 @patch
 def halve(self: Trainer):
     "After running out of memory: smaller micro-batches, the same batch."
-    for optimizer in self.optimizers: optimizer.zero_grad()
-    if self.device.type == "cuda": torch.cuda.empty_cache()
-    if world_size() > 1: raise MemoryError("out of memory: take a smaller --batch-size and more --accumulation-steps")
+    for optimizer in self.optimizers:
+        optimizer.zero_grad()
+    if self.device.type == "cuda":
+        torch.cuda.empty_cache()
+    if world_size() > 1:
+        raise MemoryError(
+            "out of memory: take a smaller --batch-size and more --accumulation-steps"
+        )
     if self.micro_batch == 1:
-        raise MemoryError("out of memory with a single window: take a smaller --block-size or model")
+        raise MemoryError(
+            "out of memory with a single window: take a smaller --block-size or model"
+        )
     self.micro_batch = (self.micro_batch + 1) // 2
-    self.say(f"out of memory: from here on {self.micro_batch} windows at a time; the batch stays {self.windows}")
+    self.say(
+        f"out of memory: from here on {self.micro_batch} windows at a time; the batch stays {self.windows}"
+    )
 
 # %% ../nbs/18_runs.ipynb #dfca2b5e
 @patch
@@ -659,14 +906,24 @@ def advance(self: Trainer):
     "Make the next update; return its learning rate."
     lr = learning_rate_at(self.step, self.config)
     for optimizer in self.optimizers:
-        for group in optimizer.param_groups: group["lr"] = lr
+        for group in optimizer.param_groups:
+            group["lr"] = lr
     while True:
-        torch.manual_seed(int(np.random.SeedSequence([self.config.seed, self.step, rank()]).generate_state(1)[0]))
+        torch.manual_seed(
+            int(np.random.SeedSequence([self.config.seed, self.step, rank()]).generate_state(1)[0])
+        )
         try:
-            loss, norm = update(self.forward, self.optimizers, self.batch(self.step), self.dtype,
-                                self.config.grad_clip, self.scaler)
+            loss, norm = update(
+                self.forward,
+                self.optimizers,
+                self.batch(self.step),
+                self.dtype,
+                self.config.grad_clip,
+                self.scaler,
+            )
             break
-        except torch.OutOfMemoryError: self.halve()
+        except torch.OutOfMemoryError:
+            self.halve()
     self.step += 1
     self.count(loss.item(), norm.item())
     return lr
@@ -683,19 +940,39 @@ def plot_losses(
     "Draw training and validation loss of one run or several against tokens, over the entropy floor where it is known. Returns the Axes."
     import matplotlib.pyplot as plt
 
-    ax, drawn = ax or plt.subplots(figsize=(6, 3.5), layout="constrained")[1], set()
+    ax = ax or plt.subplots(figsize=(6, 3.5), layout="constrained")[1]
+    drawn = set()
     for i, run in enumerate(runs):
-        lines, name, config = read_metrics(run), Path(run).name, read_run(run)
+        lines = read_metrics(run)
+        name = Path(run).name
+        config = read_run(run)
         evaluated = [line for line in lines if "val_loss" in line]
         losses = [math.nan if line["loss"] is None else line["loss"] for line in lines]
-        ax.plot([line["tokens"] for line in lines], losses, color=f"C{i}", alpha=0.5, label=f"{name}: training")
-        ax.plot([line["tokens"] for line in evaluated], [line["val_loss"] for line in evaluated], "o-", color=f"C{i}",
-                ms=4, label=f"{name}: validation")
+        ax.plot(
+            [line["tokens"] for line in lines],
+            losses,
+            color=f"C{i}",
+            alpha=0.5,
+            label=f"{name}: training",
+        )
+        ax.plot(
+            [line["tokens"] for line in evaluated],
+            [line["val_loss"] for line in evaluated],
+            "o-",
+            color=f"C{i}",
+            ms=4,
+            label=f"{name}: validation",
+        )
         if config["entropy_floor"] is not None and config["entropy_floor"] not in drawn:
             ax.axhline(config["entropy_floor"], color=f"C{i}", ls="--", label="entropy floor")
         drawn |= {config["preset"], config["entropy_floor"]}
     if "classic-51m" in drawn:
-        ax.plot([n * 32 * 256 for n in PUBLISHED], PUBLISHED.values(), "k*", label="published for classic-51m")
+        ax.plot(
+            [n * 32 * 256 for n in PUBLISHED],
+            PUBLISHED.values(),
+            "k*",
+            label="published for classic-51m",
+        )
     ax.set(xlabel="tokens seen", ylabel="loss (nats per token)", ylim=(0, None))
     ax.legend()
     return ax
@@ -709,7 +986,8 @@ def save_plot(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure, out = Figure(figsize=(6, 3.5), layout="constrained"), Path(out or Path(runs[0]) / "loss.png")
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    out = Path(out or Path(runs[0]) / "loss.png")
     FigureCanvasAgg(figure)
     plot_losses(*runs, ax=figure.add_subplot())
     write_whole(out, lambda p: figure.savefig(p, dpi=120, format="png"))
@@ -728,15 +1006,19 @@ def stop_button(
     "A button that asks a run to stop after the update it is at."
     import ipywidgets as w
 
-    button = w.Button(description="Stop and save", icon="stop", tooltip="finish this update, save, and end")
+    button = w.Button(
+        description="Stop and save", icon="stop", tooltip="finish this update, save, and end"
+    )
 
     def clicked(_):
-        button.disabled, button.description = True, "Stopping"
+        button.disabled = True
+        button.description = "Stopping"
         stop.note(signal.SIGINT, None)
 
     button.on_click(clicked)
     # ipykernel 7.4 hands a click to the thread that spoke for the button last, which is busy training: let JupyterLab choose
-    if hasattr(button.comm, "_reply_subshell_id"): del button.comm._reply_subshell_id
+    if hasattr(button.comm, "_reply_subshell_id"):
+        del button.comm._reply_subshell_id
     return button
 
 # %% ../nbs/18_runs.ipynb #2f4c53ea
@@ -748,30 +1030,51 @@ class RunView:
         trainer,  # a Trainer
         stop,  # its StopRequest
     ):
-        self.trainer, self.drawn, self.handle, self.button, self.val_loss = trainer, 0.0, None, None, ""
+        self.trainer = trainer
+        self.drawn = 0.0
+        self.handle = None
+        self.button = None
+        self.val_loss = ""
         often = in_notebook() or sys.stderr.isatty()
-        self.bar = tqdm(total=trainer.config.max_steps, initial=trainer.step, unit="update",
-                        mininterval=0.5 if often else 30, disable=not trainer.progress)
-        if in_notebook() and trainer.progress: self.offer(stop)
+        self.bar = tqdm(
+            total=trainer.config.max_steps,
+            initial=trainer.step,
+            unit="update",
+            mininterval=0.5 if often else 30,
+            disable=not trainer.progress,
+        )
+        if in_notebook() and trainer.progress:
+            self.offer(stop)
 
     def show(
         self,
         line,  # of metrics.jsonl, a dict
     ):
         "Move the bar to a line of metrics.jsonl."
-        if "val_loss" in line: self.val_loss = f"{line['val_loss']:.3f}"
-        peak, flops = peak_flops(self.trainer.device), line["tokens_per_s"] * self.trainer.model.flops_per_token()
+        if "val_loss" in line:
+            self.val_loss = f"{line['val_loss']:.3f}"
+        peak = peak_flops(self.trainer.device)
+        flops = line["tokens_per_s"] * self.trainer.model.flops_per_token()
         mfu = dict(mfu=f"{flops / (peak * world_size()):.0%}") if peak else {}
-        self.bar.set_postfix(loss=f"{line['loss'] or math.nan:.3f}", val=self.val_loss, lr=f"{line['lr']:.1e}",
-                             tok_s=f"{line['tokens_per_s']:,.0f}", **mfu, refresh=False)
+        self.bar.set_postfix(
+            loss=f"{line['loss'] or math.nan:.3f}",
+            val=self.val_loss,
+            lr=f"{line['lr']:.1e}",
+            tok_s=f"{line['tokens_per_s']:,.0f}",
+            **mfu,
+            refresh=False,
+        )
         self.bar.update(line["step"] - self.bar.n)
-        if in_notebook() and self.trainer.progress and time.perf_counter() - self.drawn > 2: self.draw()
+        if in_notebook() and self.trainer.progress and time.perf_counter() - self.drawn > 2:
+            self.draw()
 
     def close(self):
         "End the bar; draw the whole curve."
         self.bar.close()
-        if self.button: self.row.close()
-        if self.handle: self.draw()
+        if self.button:
+            self.row.close()
+        if self.handle:
+            self.draw()
 
 # %% ../nbs/18_runs.ipynb #c33cd481
 @patch
@@ -795,8 +1098,10 @@ def draw(self: RunView):
     from IPython.display import display
 
     ax = plot_losses(self.trainer.out)
-    if self.handle: self.handle.update(ax.figure)
-    else: self.handle = display(ax.figure, display_id=True)
+    if self.handle:
+        self.handle.update(ax.figure)
+    else:
+        self.handle = display(ax.figure, display_id=True)
     plt.close(ax.figure)
     self.drawn = time.perf_counter()
 
@@ -808,7 +1113,10 @@ def first_line(
 ):
     "Log the loss before any update, which should be near ln V, and save: from now on there is something to go back to."
     with torch.no_grad(), autocast(self.device, self.dtype):
-        loss = sum(self.model(x, y, return_logits=False)[1] * len(x) / self.windows for x, y in self.batch(0))
+        loss = sum(
+            self.model(x, y, return_logits=False)[1] * len(x) / self.windows
+            for x, y in self.batch(0)
+        )
     view.show(self.log(mean_over_ranks(loss).item(), 0.0, 0.0, **self.check()))
     self.save()
 
@@ -822,12 +1130,14 @@ def report(
     evaluation_due,  # whether to evaluate as well
 ):
     "Log a line; return the time from which the next counts its speed."
-    state, spent = self.state, time.perf_counter() - began
+    state = self.state
+    spent = time.perf_counter() - began
     updates = len(state["losses"]) + state["skipped"]
     more = dict(skipped=state["skipped"]) if state["skipped"] else {}
     loss = sum(state["losses"]) / len(state["losses"]) if state["losses"] else None
     rate = updates * self.windows * world_size() * self.model_config.block_size / spent
-    if evaluation_due: more.update(self.check())
+    if evaluation_due:
+        more.update(self.check())
     state.update(seconds=state["seconds"] + spent, losses=[], skipped=0)
     view.show(self.log(loss, lr, rate, **more))
     return time.perf_counter()
@@ -840,16 +1150,20 @@ def summarize(
 ):
     "Add to the summary and write it to summary.json."
     self.summary.update(more)
-    if rank() == 0: write_json(self.out / "summary.json", self.summary)
+    if rank() == 0:
+        write_json(self.out / "summary.json", self.summary)
 
 # %% ../nbs/18_runs.ipynb #d37f72fe
 def open_tensorboard(
     out,  # the folder of a run
 ):
     "A TensorBoard writer for a run; an ImportError says what to install."
-    try: from torch.utils.tensorboard import SummaryWriter
+    try:
+        from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise ImportError("TensorBoard is not installed: pip install tensorboard, or leave --tensorboard out") from None
+        raise ImportError(
+            "TensorBoard is not installed: pip install tensorboard, or leave --tensorboard out"
+        ) from None
     return SummaryWriter(str(Path(out) / "tensorboard"))
 
 # %% ../nbs/18_runs.ipynb #0e82176a
@@ -864,13 +1178,20 @@ def finish(
     loss = self.validate(self.model, self.dtype, True)
     self.summary = {}
     self.summarize(
-        val_loss=loss, bits_per_byte=bits_per_byte(loss, self.meta["validation"]), steps=self.step,
+        val_loss=loss,
+        bits_per_byte=bits_per_byte(loss, self.meta["validation"]),
+        steps=self.step,
         tokens=self.step * self.windows * world_size() * self.model_config.block_size,
         seconds=round(self.state["seconds"], 1),
-        parameters=self.model.num_parameters(), device=str(self.device), dtype=str(self.dtype).removeprefix("torch."))
+        parameters=self.model.num_parameters(),
+        device=str(self.device),
+        dtype=str(self.dtype).removeprefix("torch."),
+    )
     view.close()
-    if self.board: self.board.close()
-    if rank() == 0: save_plot(self.out)
+    if self.board:
+        self.board.close()
+    if rank() == 0:
+        save_plot(self.out)
     wait_for_ranks()
     return self.summary
 
@@ -878,21 +1199,32 @@ def finish(
 @patch
 def fit(self: Trainer):
     "Train to max_steps. Returns the summary, which is also written to the run's folder."
-    config, stop = self.config, StopRequest()
+    config = self.config
+    stop = StopRequest()
     view = self.view = RunView(self, stop)
     with stop:
-        if self.step == 0: self.first_line(view)
+        if self.step == 0:
+            self.first_line(view)
         began = time.perf_counter()
         while self.step < config.max_steps:
-            lr, last = self.advance(), self.step == config.max_steps
+            lr = self.advance()
+            last = self.step == config.max_steps
             due = last or self.step % config.eval_every == 0
-            if due or self.step % config.log_every == 0: began = self.report(view, lr, began, due)
+            if due or self.step % config.log_every == 0:
+                began = self.report(view, lr, began, due)
             stopped = stop.asked_anywhere()
-            if last or stopped or self.step % config.checkpoint_every == 0 or self.state["best_step"] == self.step:
+            if (
+                last
+                or stopped
+                or self.step % config.checkpoint_every == 0
+                or self.state["best_step"] == self.step
+            ):
                 self.save()
             if stopped and not last:
                 view.close()
-                raise stop.error(f"stopped after update {self.step} of {config.max_steps}; the same again with --resume (in Python, resume=True) goes on")
+                raise stop.error(
+                    f"stopped after update {self.step} of {config.max_steps}; the same again with --resume (in Python, resume=True) goes on"
+                )
     return self.finish(view)
 
 # %% ../nbs/18_runs.ipynb #7ea66348
