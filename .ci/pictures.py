@@ -1,9 +1,10 @@
-"""Draw the pictures of the site that no notebook draws: python .ci/pictures.py writes nbs/images/favicon.png and card.png."""
+"""Draw the pictures of the site that no notebook draws.
+
+python .ci/pictures.py   write nbs/images/favicon.png and nbs/images/card.png
+"""
+
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -12,13 +13,14 @@ WORDS = ["Once", "upon", "a", "time", ",", "a", "little", "fox"]
 
 
 def causal(n):
-    "Weights (n, n) such as a head of attention has: each row sums to one, and nothing lies above the diagonal."
+    "Weights (n, n) like those of an attention head: rows sum to 1, nothing above the diagonal."
     scores = np.random.default_rng(3).normal(size=(n, n)) + 1.2 * np.eye(n)
     weights = np.tril(np.exp(scores))
     return weights / weights.sum(axis=1, keepdims=True)
 
 
 def favicon():
+    "Four tokens' attention as a tiny picture."
     fig, ax = plt.subplots(figsize=(1, 1), dpi=64)
     fig.subplots_adjust(0, 0, 1, 1)
     ax.imshow(np.ma.masked_equal(causal(4), 0), cmap="viridis")
@@ -27,20 +29,28 @@ def favicon():
 
 
 def card():
-    fig, (left, right) = plt.subplots(1, 2, figsize=(12, 6.3), dpi=100, width_ratios=[1.25, 1], facecolor="#fbfaf7")
+    "The picture that other sites show beside a link to ours."
+    fig, (left, right) = plt.subplots(
+        1, 2, figsize=(12, 6.3), dpi=100, width_ratios=[1.25, 1], facecolor="#fbfaf7"
+    )
+    title = "a small language model,\nbuilt in notebooks"
+    facts = "six chapters  ·  51 million parameters\na corpus with a known entropy"
     left.axis("off")
-    left.text(0, 0.78, "slm_nb", fontsize=64, fontweight="bold", family="monospace", color="#22303c")
-    left.text(0, 0.60, "a small language model,\ntold as notebooks", fontsize=31, va="top", color="#22303c")
-    left.text(0, 0.20, "six chapters  ·  51 million parameters\na corpus with a known entropy", fontsize=20, va="top", color="#5a6b78")
+    name = dict(fontsize=64, fontweight="bold", family="monospace", color="#22303c")
+    left.text(0, 0.78, "slm_nb", **name)
+    left.text(0, 0.60, title, fontsize=31, va="top", color="#22303c")
+    left.text(0, 0.20, facts, fontsize=20, va="top", color="#5a6b78")
     right.imshow(np.ma.masked_equal(causal(len(WORDS)), 0), cmap="viridis")
     right.set_xticks(range(len(WORDS)), WORDS, rotation=45, fontsize=15)
     right.set_yticks(range(len(WORDS)), WORDS, fontsize=15)
     right.set_facecolor("#fbfaf7")
-    for spine in right.spines.values(): spine.set_visible(False)
+    for spine in right.spines.values():
+        spine.set_visible(False)
     fig.tight_layout(pad=3)
     fig.savefig(IMAGES / "card.png", metadata={"Software": None})
 
 
 if __name__ == "__main__":
+    plt.switch_backend("agg")
     favicon()
     card()
