@@ -31,7 +31,10 @@ setup(
     packages=find_packages(include=["slm_nb", "slm_nb.*"]),
     include_package_data=True,
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split(), "offline": cfg["offline_requirements"].split()},
+    extras_require={
+        "dev": cfg["dev_requirements"].split(),
+        "offline": cfg["offline_requirements"].split(),
+    },
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_name']}={cfg['lib_path']}._modidx:d"],

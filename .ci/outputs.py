@@ -24,7 +24,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = ROOT / ".ci" / "seconds.json"  # how long each notebook took when its outputs were stored
-NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-+]?\d+)?")
+NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[-+]\d{2})?")
 NOT_RUN = re.compile(r"#\| ?(notest|eval: false)|.*nbdev_export\(\)", re.DOTALL)
 
 

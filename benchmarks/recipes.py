@@ -1,9 +1,12 @@
-"""Compare training recipes at equal tokens and equal seeds.  python benchmarks/recipes.py DATA OUT.json
+"""Compare training recipes at equal tokens and equal seeds.
 
-DATA is a folder that `slm_nb prepare` made. Writes the validation loss and bits per byte of every run, with versions.
+python benchmarks/recipes.py DATA OUT.json
+
+DATA is a folder written by `slm_nb prepare`. OUT.json receives the validation loss and the bits
+per byte of every run, with the versions and the machine.
 """
+
 import hashlib
-import json
 import platform
 import shutil
 import sys
@@ -13,45 +16,78 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from slm_nb.tokenize import load_tokens, read_meta
-from slm_nb.train import train
+from slm_nb.data import load_tokens, read_meta
+from slm_nb.files import write_json
+from slm_nb.trainer import train
 
 RECIPES = {
     "Muon": {},
     "AdamW, 3e-3": dict(optimizer="adamw", learning_rate=3e-3),
     "AdamW, 6e-3": dict(optimizer="adamw", learning_rate=6e-3),
-    "Muon, wsd": dict(schedule="wsd"),
-    "Muon, rows at stories": dict(rows="stories"),
+    "Muon, wsd": dict(lr_schedule="wsd"),
+    "Muon, documents": dict(batching="documents"),
     "Muon, no end-of-text": {},
 }
 
 
-def without_end_of_text(data, out):
-    "A copy of a prepared folder whose stories run into each other."
-    meta, out = read_meta(data), Path(out)
+def remove_end_of_text(
+    data,  # a folder written by prepare
+    out,  # a new folder
+):
+    "Copy prepared data without its end-of-text tokens, so that the texts run into each other."
+    out = Path(out)
     shutil.copytree(data, out)
+    meta = read_meta(data)
     for split in ("train", "validation"):
         tokens = np.asarray(load_tokens(data, split))
         tokens = tokens[tokens != meta["end_of_text_id"]]
         tokens.tofile(out / f"{split}.bin")
-        meta[split].update(tokens=len(tokens), sha256=hashlib.sha256(tokens.tobytes()).hexdigest())
-    (out / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        meta[split]["tokens"] = len(tokens)
+        meta[split]["sha256"] = hashlib.sha256(tokens.tobytes()).hexdigest()
+    write_json(out / "meta.json", meta, checksum=True)
     return out
 
 
-def main(data, out, updates=250, seeds=(0, 1)):
-    folder, results = Path(tempfile.mkdtemp()), []
-    plain = without_end_of_text(data, folder / "plain")
-    for name, settings in RECIPES.items():
-        for seed in seeds:
-            summary = train(plain if "no end" in name else data, folder / "run", "laptop", overwrite=True, progress=False, seed=seed,
-                            max_steps=updates, eval_every=updates, **settings)
-            results.append(dict(recipe=name, seed=seed, **{k: summary[k] for k in ("val_loss", "bits_per_byte", "tokens", "dtype")}))
-            print(results[-1], flush=True)
-    about = dict(preset="laptop", updates=updates, torch=torch.__version__, machine=platform.machine(), data=read_meta(data)["train"])
-    Path(out).write_text(json.dumps(dict(about=about, results=results), indent=1) + "\n", encoding="utf-8")
+def main(
+    data,  # a folder written by prepare
+    out,  # the JSON file to write
+    steps=250,  # training steps of each run
+    seeds=(0, 1),  # one run of each recipe for each seed
+):
+    "Train every recipe and write the results."
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        without_end_of_text = remove_end_of_text(data, Path(folder) / "without_end_of_text")
+        for name, settings in RECIPES.items():
+            for seed in seeds:
+                summary = train(
+                    without_end_of_text if name == "Muon, no end-of-text" else data,
+                    run,
+                    "laptop",
+                    overwrite=True,
+                    progress=False,
+                    seed=seed,
+                    max_steps=steps,
+                    eval_every=steps,
+                    **settings,
+                )
+                result = dict(recipe=name, seed=seed)
+                for key in ("val_loss", "bits_per_byte", "tokens", "dtype"):
+                    result[key] = summary[key]
+                results.append(result)
+                print(result, flush=True)
+    about = dict(
+        preset="laptop",
+        steps=steps,
+        torch=torch.__version__,
+        machine=platform.machine(),
+        data=read_meta(data)["train"],
+    )
+    write_json(out, dict(about=about, results=results))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3: sys.exit(__doc__)
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

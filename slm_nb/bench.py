@@ -143,6 +143,10 @@ def generation_variants(
     models = {"float32": model}
     if supports_bf16(idx.device):
         models["bfloat16"] = copy.deepcopy(model).bfloat16()
+    int8 = {}
+    if compile and find_spec("torchao"):
+        # before transformers, which would import torchao with all its warnings
+        int8["int8"] = quantize_int8(model)
     arguments = (idx, max_new_tokens)
     functions = {"plain": ("float32", partial(generate_naive, model, *arguments))}
     for dtype, each in models.items():
@@ -152,10 +156,7 @@ def generation_variants(
             generate = generate_with_transformers(each)
             functions[f"{baseline}, {dtype}"] = (dtype, partial(generate, *arguments))
     if compile:
-        compiled = dict(models)
-        if find_spec("torchao"):
-            compiled["int8"] = quantize_int8(model)
-        for dtype, each in compiled.items():
+        for dtype, each in (models | int8).items():
             f = partial(each.generate, *arguments, compile=True)
             functions[f"slm_nb, {dtype}, compiled"] = (dtype, f)
     return models, functions
@@ -348,5 +349,5 @@ def report_lines(
     lines = [f"{machine['name']}, {machine['threads']} threads, torch {torch_version}"]
     for benchmark, result in found["results"].items():
         for name, text in _report_rows(result):
-            lines.append(f"{benchmark:8} {name:46} {text}")
+            lines.append(f"{benchmark:8} {name:54} {text}")
     return lines

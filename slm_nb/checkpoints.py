@@ -38,7 +38,7 @@ from slm_nb.files import (
 from .model import GPT, GPTConfig
 from .pretrained import check_state_dict
 from .speed import auto_dtype, optimize_for_generation
-from .tokenize import load_tokenizer
+from .tokenize import load_tokenizer, save_tokenizer, tokenizer_parts
 from .train import TrainConfig
 
 # %% ../nbs/20_checkpoints.ipynb #a532ee9f
@@ -190,8 +190,13 @@ def create_run_dir(
         out / name for name in RUN_FILES if (out / name).is_file() or any((out / name).glob("*"))
     ]
     if existing and not overwrite:
+        if out / "config.json" in existing:
+            raise RunExistsError(
+                f"{out} already contains a run: pass resume=True, overwrite=True, "
+                "or choose another folder"
+            )
         raise RunExistsError(
-            f"{out} already contains a run: pass resume=True, overwrite=True, "
+            f"{out} contains files of a run but no config.json: pass overwrite=True, "
             "or choose another folder"
         )
     ensure_run_dir(out)
@@ -202,7 +207,7 @@ def create_run_dir(
             path.unlink()
     return ensure_run_dir(out)
 
-# %% ../nbs/20_checkpoints.ipynb #e0241561
+# %% ../nbs/20_checkpoints.ipynb #216735a1
 def lock_run(
     out,  # the folder of a run, created if it is missing
 ):
@@ -213,18 +218,25 @@ def lock_run(
         raise BlockingIOError(f"{out} is in use by another process") from None
 
 # %% ../nbs/20_checkpoints.ipynb #f55e5fcb
+def _tokenizer_checksum(encoding):
+    pattern, ranks, special_tokens = tokenizer_parts(encoding)
+    tokens = [token.hex() for token in sorted(ranks, key=ranks.get)]
+    return json_checksum(dict(pattern=pattern, tokens=tokens, special_tokens=special_tokens))
+
+
 def write_run_config(
-    out,  # the folder of a run, which has its tokenizer.json already
+    out,  # the folder of a run
     config,  # a dict with the keys preset, model, train, data and entropy_floor
+    encoding,  # the tokenizer of the run
 ):
-    "Write config.json, with the run's id and the checksum of its tokenizer."
-    out = Path(out)
-    tokenizer = json_checksum(read_json(out / "tokenizer.json", checksum=True))
-    config = dict(config, tokenizer=tokenizer)
+    "Write config.json, with the id of the run and a checksum of its tokenizer, and tokenizer.json."
+    config = dict(config, tokenizer=_tokenizer_checksum(encoding))
     run_id = _run_id(out)  # a resumed run keeps its id
     if run_id is None:
         run_id = json_checksum(config).removeprefix("sha256:")[:16]
-    write_json(out / "config.json", dict(config, id=run_id), checksum=True)
+    # first the file that makes the folder a run: a run that is killed in between can be resumed
+    write_json(Path(out) / "config.json", dict(config, id=run_id), checksum=True)
+    save_tokenizer(encoding, out)
 
 # %% ../nbs/20_checkpoints.ipynb #4973f34e
 def _is_instance(value, kind):
@@ -257,6 +269,15 @@ def _make_config(kind, values, where):  # kind: GPTConfig or TrainConfig
         raise ValueError(f"{where}: {error}") from None
 
 
+def _logged_run_id(run):
+    "The id of the run in the first line of its log; None if there is no log, or no valid one."
+    try:
+        with open(Path(run) / "metrics.jsonl", "rb") as file:
+            return json.loads(file.readline()).get("run")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None  # read_metrics says what is wrong with it
+
+
 def load_run_config(
     out,  # the folder of a run
 ):
@@ -273,6 +294,9 @@ def load_run_config(
             raise ValueError(f'{path}: "{name}" has the wrong type, got {config[name]!r:.40}')
     _make_config(GPTConfig, config["model"], f'{path}: "model"')
     _make_config(TrainConfig, config["train"], f'{path}: "train"')
+    logged_id = _logged_run_id(out)
+    if logged_id is not None and logged_id != config.get("id"):
+        raise ValueError(f"{path} belongs to another run than metrics.jsonl")
     return config
 
 # %% ../nbs/20_checkpoints.ipynb #7a8aa0b4
@@ -370,6 +394,7 @@ def read_metrics(
     if entries:
         _check_run_id(path, entries[0].pop("run", None), run)
     last_step = entries[-1]["step"] if entries else -1
+    entries = [entry for entry in entries if "lost" not in entry]
     for other, step in _expected_steps(run):
         if step is not None and step > last_step:
             raise ValueError(
@@ -414,8 +439,10 @@ def cut_metrics(
     expected = _last_logged(checkpoint) if step >= 0 else None
     entry, _ = read_last_json_line(path)
     last_step = entry["step"] if entry is not None else -1
-    if message is None and expected is not None and last_step < expected:
-        message = f"{path} is damaged: it ends at step {last_step}, not {expected}; kept it so far"
+    if expected is not None and last_step < expected:
+        message = message or f"{path} is damaged: it ends at step {last_step}"
+        message += f"; the entries up to step {expected} are lost"
+        append_metrics(run, dict(step=expected, lost=True))
     return message
 
 
@@ -456,7 +483,7 @@ def load_model(
     content = read_json(run / "config.json", checksum=True)
     config = _make_config(GPTConfig, content.get("model"), f'{run / "config.json"}: "model"')
     encoding = load_tokenizer(run)
-    tokenizer = json_checksum(read_json(run / "tokenizer.json"))
+    tokenizer = _tokenizer_checksum(encoding)
     if config.vocab_size != encoding.n_vocab or content.get("tokenizer", tokenizer) != tokenizer:
         raise ValueError(f"{run / 'tokenizer.json'} belongs to another run than config.json")
     path = run / "model.safetensors"

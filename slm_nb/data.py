@@ -101,14 +101,14 @@ def _open_text_files(paths):  # paths: list of (path, name) -> {split: TextDatas
         elif "test" not in words:
             files["train"].append(path)
 
-    def open_split(paths):
+    def open_split(split):
         def read():
-            for path in paths:
-                yield from _read_text_file(path, alone=len(paths) == 1)
+            for path in files[split]:
+                yield from _read_text_file(path, alone=len(files[split]) == 1)
 
         return TextDataset(read)
 
-    return {split: open_split(paths) for split, paths in files.items()}
+    return {split: open_split(split) for split in files}
 
 # %% ../nbs/15_data.ipynb #2538fdaa
 def hub_reachable():  # -> bool

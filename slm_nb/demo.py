@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DEMO_STORIES', 'DEMO_HELD_OUT', 'StoryLosses', 'story_losses', 'compare_with_entropy', 'evaluate_samples', 'demo']
 
-# %% ../nbs/24_demo.ipynb #1bf48cc4
+# %% ../nbs/24_demo.ipynb #ae46417b
 import math
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from .checkpoints import create_run_dir, load_model
+from .checkpoints import create_run_dir, load_model, lock_run
 from .data import prepare
 from .device import autocast, eval_mode
 from .sample import generate_text
@@ -22,7 +22,7 @@ from .tokenize import load_tokenizer
 from .train import make_configs
 from .trainer import Trainer
 
-# %% ../nbs/24_demo.ipynb #3b890e65
+# %% ../nbs/24_demo.ipynb #c6c36231
 class StoryLosses(NamedTuple):
     "The loss of each of N stories."
 
@@ -61,7 +61,7 @@ def story_losses(
             nats.append(losses.sum(1).double().cpu())
     return StoryLosses(torch.cat(nats), n_tokens)
 
-# %% ../nbs/24_demo.ipynb #f5d90027
+# %% ../nbs/24_demo.ipynb #0cbbe3b8
 def compare_with_entropy(
     losses,  # StoryLosses of some stories
     log_probs,  # their log-probabilities according to the storybook, in the same order
@@ -79,13 +79,13 @@ def compare_with_entropy(
         gap_se=deviation * math.sqrt(len(log_probs)) / n_tokens,
     )
 
-# %% ../nbs/24_demo.ipynb #dc990c43
+# %% ../nbs/24_demo.ipynb #774b2e0c
 def evaluate_samples(
     book,  # a Storybook
     stories,  # list of generated texts
     train_stories,  # the texts that the model was trained on
 ):
-    "valid_fraction of the stories, and novel_fraction: of the valid ones, those not in the training data."
+    "The fraction of valid stories, and the fraction of these that is not in the training data."
     valid = [story for story in stories if book.read(story).derivations > 0]
     train_stories = set(train_stories)
     novel = [story for story in valid if story not in train_stories]
@@ -94,7 +94,7 @@ def evaluate_samples(
         novel_fraction=len(novel) / max(1, len(valid)),
     )
 
-# %% ../nbs/24_demo.ipynb #7c3d2caf
+# %% ../nbs/24_demo.ipynb #0cf2f2ab
 DEMO_STORIES = 20_000  # for training
 DEMO_HELD_OUT = 500  # for validation
 
@@ -108,13 +108,14 @@ def demo(
 ):
     "Train a model on the storybook. Returns its summary, with gap and fractions, and 100 stories."
     make_configs("demo", **settings)  # an invalid setting must not cost an earlier run
-    out = create_run_dir(out, overwrite)
     book = Storybook()
     texts = book.generate_corpus(DEMO_STORIES + DEMO_HELD_OUT, seed)
     held_out = texts[:DEMO_HELD_OUT]
     train_stories = texts[DEMO_HELD_OUT:]
     splits = {"train": train_stories, "validation": held_out}
-    prepare(splits, out / "data", tokenizer="bpe:1920", progress=False)
+    with lock_run(out):  # no run that is still going on is removed
+        out = create_run_dir(out, overwrite)
+        prepare(splits, out / "data", tokenizer="bpe:1920", progress=False)
     encoding = load_tokenizer(out / "data")
     log_probs = [book.read(story).log_prob for story in held_out]
     n_tokens = sum(len(ids) + 1 for ids in encoding.encode_ordinary_batch(held_out))
@@ -140,7 +141,7 @@ def demo(
     trainer.fit()
     result = compare(trainer.model)
     del result["loss"]  # the summary has it as val_loss
-    model, encoding = load_model(out)
+    model, encoding = load_model(out, trainer.device)
     stories = generate_text(
         model,
         encoding,

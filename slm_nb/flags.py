@@ -153,7 +153,9 @@ def add_fields(
 
 # %% ../nbs/09_flags.ipynb #transl01
 # a name, perhaps with a value, that is no part of a path or of something in quotes
-_SETTING = re.compile(r"(?<![\w/\\.'-])([a-z]\w*)(?:=(True|False|'[^']*'|[\w.]+))?(?![\w/\\'=-])")
+_SETTING = re.compile(
+    r"(?<![\w/\\.'-])([a-z]\w*)(?:=(True|False|'[^']*'|[\w.+-]+))?(?![\w/\\'=-])"
+)
 
 
 def as_flags(

@@ -14,17 +14,11 @@ from textwrap import shorten
 
 import torch
 
-from .checkpoints import load_run_config, read_metrics, read_summary
+from .checkpoints import load_model, load_run_config, read_metrics, read_summary
 from .files import atomic_write, read_json, save_tensors, write_json
 from .model import GPT, GPTConfig
 from .pretrained import gpt2_config, gpt2_state_dict
-from slm_nb.tokenize import (
-    END_OF_TEXT,
-    GPT2_PATTERN,
-    check_vocab,
-    load_tokenizer,
-    tokenizer_parts,
-)
+from .tokenize import END_OF_TEXT, GPT2_PATTERN, check_vocab, tokenizer_parts
 from .train import bits_per_byte
 
 # %% ../nbs/26_hub.ipynb #71a08778
@@ -167,11 +161,12 @@ tags: [gpt2, slm_nb]
 
 # {name}
 
-A GPT with {parameters:,} parameters, trained from scratch with [slm_nb](https://github.com/slm-nb/slm_nb).
+A GPT with {parameters:,} parameters, trained from scratch with
+[slm_nb](https://github.com/slm-nb/slm_nb).
 
 | | |
 |---|---|
-| model | {n_layer} layers, {n_head} heads, {n_embd} dimensions, context length {block_size}, {activation} |
+| model | {n_layer} layers, {n_head} heads, {n_embd} dimensions, context {block_size}, {activation} |
 | tokenizer | {tokenizer}, {vocab_size:,} tokens |
 | training data | {train[stories]:,} stories, {train[tokens]:,} tokens, {train[bytes]:,} bytes |
 | trained on | {tokens:,} tokens |
@@ -203,7 +198,8 @@ print(generate_text(model, encoding, "Once upon a time")[0])
 
 ## Limitations
 
-The model can only write stories like those in its training data. It knows no facts, and nothing but its loss was evaluated.
+The model can only write stories like those in its training data. It knows no facts, and nothing
+but its loss was evaluated.
 """
 
 
@@ -222,9 +218,7 @@ def model_card(
         floor = config["entropy_floor"]
         entropy = f"\n| entropy | {floor:.3f} nats per token, the lowest possible loss |"
     values = {**config["model"], **config["data"], **result}
-    values.update(
-        parameters=parameters, name=where.split("/")[-1], where=where, entropy=entropy
-    )
+    values.update(parameters=parameters, name=where.split("/")[-1], where=where, entropy=entropy)
     return MODEL_CARD.format_map(values)
 
 # %% ../nbs/26_hub.ipynb #db847612
@@ -243,14 +237,12 @@ def write_hub_folder(
     folder,  # created if missing
     repo_id=None,  # the repository, for the model card
 ):
-    "Write the files of a run's Hub repository into a folder: export, model card, and the run's own files."
+    "Write the files of a run's Hub repository: export, model card, and the run's own files."
     run = Path(run)
     folder = Path(folder)
     card = model_card(run, repo_id)
-    encoding = load_tokenizer(run)
-    if not (run / "model.safetensors").is_file():
-        raise FileNotFoundError(f"{run} has no model.safetensors yet: train it for longer")
-    export_transformers(GPT.from_pretrained(run), encoding, folder)
+    model, encoding = load_model(run, "cpu")
+    export_transformers(model, encoding, folder)
     (folder / "run").mkdir(exist_ok=True)
     for name in SHARED_FILES:
         if (run / name).is_file():

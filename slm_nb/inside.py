@@ -154,7 +154,7 @@ def show_logit_lens(
     last=24,  # number of positions to draw, counted from the end
     ax=None,  # matplotlib Axes; a new figure by default
 ):
-    "Draw the most probable next token at each position and depth, framed if correct. Returns the Axes."
+    "Draw the most probable next token at each position and depth, with a frame if correct."
     import matplotlib.pyplot as plt
 
     idx = text_ids(model, encoding, text)
@@ -299,7 +299,7 @@ def show_surprisal(
     width=64,  # characters per line
     ax=None,  # matplotlib Axes; a new figure by default
 ):
-    "Draw a text on backgrounds as dark as the tokens' surprisal, which is given if at least 1. Returns the Axes."
+    "Draw each token of a text on a background as dark as its surprisal. Returns the Axes."
     import matplotlib.pyplot as plt
 
     tokens = surprisal(model, encoding, text)
@@ -324,7 +324,7 @@ def show_surprisal(
         )
         for i, character in enumerate(label):
             ax.text(column + i + 0.5, line - 0.1, character, **style)
-        if nats >= 1:
+        if nats >= 1:  # smaller numbers would only distract
             middle = column + len(label) / 2
             ax.text(middle, line + 0.32, f"{nats:.1f}", fontsize=6, ha="center", va="center")
     right = max(column + len(label) for column, _, label in places)
@@ -339,7 +339,7 @@ def inside_widget(
     encoding,  # its tokenizer
     text="Once upon a time, a little fox found a red ball.",  # initial content of the text field
 ):
-    "Widgets that draw the surprisal and the attention map of a text, layer and head of your choice."
+    "Widgets that draw the surprisal and an attention map for the text, layer and head you choose."
     import ipywidgets as widgets
     import matplotlib.pyplot as plt
 

@@ -7,7 +7,7 @@ __all__ = ['PREFIXES', 'BLOCK_NAMES', 'MASKS', 'ACTIVATIONS', 'REQUIRED_CONFIG',
            'convert_state_dict', 'infer_config', 'check_state_dict', 'download', 'find_weights', 'read_settings',
            'load_pretrained', 'gpt2_state_dict', 'gpt2_config']
 
-# %% ../nbs/18_pretrained.ipynb #b4c71997
+# %% ../nbs/18_pretrained.ipynb #9fab7b16
 import json
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from .data import hub_reachable
 from .files import load_tensors, read_json
 
-# %% ../nbs/18_pretrained.ipynb #4ccf8264
+# %% ../nbs/18_pretrained.ipynb #f8dd7ee4
 PREFIXES = re.compile(r"^(_orig_mod\.|module\.)+")  # of compiled and of distributed models
 BLOCK_NAMES = {"ln_1": "ln1", "ln_2": "ln2"}  # GPT-2's name: ours
 
@@ -32,7 +32,7 @@ def map_key(
         name = "transformer." + name
     return ".".join(BLOCK_NAMES.get(part, part) for part in name.split("."))
 
-# %% ../nbs/18_pretrained.ipynb #94a5f967
+# %% ../nbs/18_pretrained.ipynb #353895e7
 MASKS = (".attn.bias", ".attn.masked_bias")  # buffers in older files, not parameters
 
 
@@ -87,7 +87,7 @@ def convert_state_dict(
         )
     return weights, is_conv1d
 
-# %% ../nbs/18_pretrained.ipynb #ef6c5413
+# %% ../nbs/18_pretrained.ipynb #49323307
 ACTIVATIONS = {  # name in a config: name in our GPTConfig
     "gelu": "gelu",
     "gelu_tanh": "gelu_tanh",
@@ -167,7 +167,7 @@ def infer_config(
         activation=_infer_activation(settings, is_conv1d, path),
     )
 
-# %% ../nbs/18_pretrained.ipynb #374477ac
+# %% ../nbs/18_pretrained.ipynb #8e154a95
 def _list_names(names):
     "The first three names, and how many more there are."
     names = sorted(names)
@@ -180,7 +180,7 @@ def check_state_dict(
     expected,  # dict of tensors or shapes, such as a model's state dict
     path="the weights",  # where the weights come from, for error messages
 ):
-    "The weights with lm_head.weight; ValueError names what is missing, unknown or of another shape."
+    "The weights with lm_head.weight; ValueError names what is missing, unknown or misshaped."
     weights = dict(weights)
     wte_name = "transformer.wte.weight"
     if wte_name in weights and "lm_head.weight" in expected:
@@ -203,7 +203,7 @@ def check_state_dict(
             )
     return weights
 
-# %% ../nbs/18_pretrained.ipynb #0c3a10b1
+# %% ../nbs/18_pretrained.ipynb #2abfe8d8
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "best_model_params.pt")
 
 
@@ -244,7 +244,7 @@ def download(
         f"https://huggingface.co/{repo_id}/tree/{revision or 'main'} and pass the folder"
     )
 
-# %% ../nbs/18_pretrained.ipynb #bb0af871
+# %% ../nbs/18_pretrained.ipynb #6384942d
 WEIGHT_SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
 
 
@@ -267,7 +267,7 @@ def find_weights(
         return download(str(source), revision, cache_dir)
     raise FileNotFoundError(f"no such file or folder: {source}")
 
-# %% ../nbs/18_pretrained.ipynb #f5b1851d
+# %% ../nbs/18_pretrained.ipynb #62b0f314
 def read_settings(
     content,  # what a file of weights contains: dict of tensors, or a checkpoint of nanoGPT
     path,  # the file, for error messages
@@ -296,7 +296,7 @@ def read_settings(
             tensors[name] = value
     return tensors, settings
 
-# %% ../nbs/18_pretrained.ipynb #c84fe4db
+# %% ../nbs/18_pretrained.ipynb #13fd4a26
 def load_pretrained(
     source,  # folder of a run or of transformers, file of weights, or Hub repository
     revision=None,  # of a Hub repository: branch, tag or commit
@@ -313,11 +313,13 @@ def load_pretrained(
     content, metadata = load_tensors(path, checksum=is_run)
     if "model" in metadata and not is_run:  # our own file in another place
         content, metadata = load_tensors(path, checksum=True)
+    if is_run and metadata.get("run", config.get("id")) != config.get("id"):
+        raise ValueError(f"{path} belongs to another run than {config_path}")
     tensors, settings = read_settings(content, path, metadata, config)
     weights, is_conv1d = convert_state_dict(tensors, path)
     return weights, infer_config(weights, settings, is_conv1d, n_head, path)
 
-# %% ../nbs/18_pretrained.ipynb #19e0a91c
+# %% ../nbs/18_pretrained.ipynb #28e89141
 def gpt2_state_dict(
     model,  # a GPT
 ):

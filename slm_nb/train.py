@@ -23,6 +23,7 @@ from slm_nb.device import (
     supports_fused_adamw,
 )
 from .model import GPTConfig
+from .optimizers import Muon
 from .tokenize import get_batch
 
 # %% ../nbs/04_train.ipynb #87c25e55
@@ -119,11 +120,6 @@ def make_optimizers(
     "A list of optimizers: AdamW, or AdamW and Muon (Muon for the matrices of the blocks)."
     muon_parameters = []
     if config.optimizer == "muon":
-        if not hasattr(torch.optim, "Muon"):
-            raise ValueError(
-                f"optimizer 'muon' needs torch 2.9 or newer, this is {torch.__version__}: "
-                "use 'adamw'"
-            )
         muon_parameters = [p for p in model.transformer.h.parameters() if p.dim() == 2]
     in_muon = {id(p) for p in muon_parameters}
     adamw_parameters = [p for p in model.parameters() if id(p) not in in_muon]
@@ -136,12 +132,7 @@ def make_optimizers(
     )
     if not muon_parameters:
         return [adamw]
-    muon = torch.optim.Muon(
-        muon_parameters,
-        lr=config.learning_rate,
-        weight_decay=config.weight_decay,
-        adjust_lr_fn="match_rms_adamw",  # updates as large as AdamW's
-    )
+    muon = Muon(muon_parameters, config.learning_rate, config.weight_decay)
     return [adamw, muon]
 
 # %% ../nbs/04_train.ipynb #7d2151fa

@@ -29,7 +29,7 @@ from .distributed import all_reduce_mean, all_reduce_sum, barrier
 from .distributed import init_distributed, rank, world_size
 from .model import GPT
 from .progress import ProgressDisplay, import_summary_writer, open_tensorboard, save_plot
-from .tokenize import document_starts, load_tokenizer, save_tokenizer
+from .tokenize import document_starts, load_tokenizer
 from .train import batch_loss, bits_per_byte, evaluation_starts, get_lr, make_configs
 from .train import make_optimizers, make_scaler, micro_batches, seed_step, set_lr
 from .train import sum_losses, train_step
@@ -78,8 +78,7 @@ class Trainer:
             if rank() == 0:
                 if earlier is None:
                     create_run_dir(out, overwrite)
-                save_tokenizer(load_tokenizer(data), self.out)
-                write_run_config(self.out, run_config)
+                write_run_config(self.out, run_config, load_tokenizer(data))
                 if tensorboard:
                     self.writer = open_tensorboard(self.out)
             barrier()
@@ -220,6 +219,12 @@ def save(self: Trainer):
     save_checkpoint(path, self.model, self.optimizers, self.state | position)
     if self.state["best_step"] == self.step:
         save_weights(self.model, self.out / "model.safetensors")
+    self.remove_old_checkpoints()
+
+
+@patch
+def remove_old_checkpoints(self: Trainer):
+    "Keep the newest checkpoints only."
     for old in list_checkpoints(self.out)[: -self.config.keep_checkpoints]:
         old.unlink()
 
@@ -298,8 +303,9 @@ def write_entry(
 # %% ../nbs/22_trainer.ipynb #87fd0b3f
 @patch
 def load_newest_checkpoint(self: Trainer):
-    "Load the newest checkpoint that is not damaged, if there is one."
-    for path in reversed(list_checkpoints(self.out)):
+    "Load the newest checkpoint that is not damaged. ValueError if all of them are."
+    paths = list_checkpoints(self.out)
+    for path in reversed(paths):
         try:
             state = load_checkpoint(path, self.model, self.optimizers)
         except ValueError as error:
@@ -310,6 +316,11 @@ def load_newest_checkpoint(self: Trainer):
             self.scaler.load_state_dict(state["scaler"])
         self.state = {name: state[name] for name in self.state}
         return
+    if paths:  # starting again would throw away the log, so the user has to decide
+        raise ValueError(
+            f"none of the checkpoints in {self.out / 'checkpoints'} can be used: "
+            "pass overwrite=True to start again"
+        )
 
 # %% ../nbs/22_trainer.ipynb #4762c94b
 @patch
@@ -322,6 +333,7 @@ def resume(self: Trainer):
         # a run that has made no step yet logs its first entry again
         for message in rewind_run(self.out, self.step if self.step > 0 else -1):
             self.log_message(message)
+        self.remove_old_checkpoints()  # it may have been killed before it removed them
     if self.step > 0:
         self.saved_step = self.step
         self.restore_best_weights()
