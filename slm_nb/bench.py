@@ -217,11 +217,11 @@ def bench_sample(
         if name.endswith("compiled"):
             compile_seconds[name] = time_interleaved({name: f}, rounds=1, warmup=0)[name][0]
     for dtype, each in models.items():
-        functions[f"lower bound, {dtype}"] = partial(_repeat, matmul_lower_bound(each), n)
+        functions[f"matmul only, {dtype}"] = partial(_repeat, matmul_lower_bound(each), n)
     times = time_interleaved(functions, rounds)
     ours = [(name, dtype) for name, (dtype, _) in variants.items() if name.startswith("slm_nb")]
     pairs = [(name, "plain") for name in variants if name != "plain"]
-    for peer in (baseline, "lower bound"):
+    for peer in (baseline, "matmul only"):
         pairs += [(name, f"{peer}, {dtype}") for name, dtype in ours if peer and dtype in models]
     found = summarize_times(times, n, "tokens/s", pairs)
     found["first_story_seconds"] = compile_seconds

@@ -11,12 +11,11 @@ import os
 import sys
 from pathlib import Path
 
-from fastcore.script import Param
-
 from . import __version__
 from slm_nb.flags import (
     Parser,
     add_fields,
+    call_function,
     describe_error,
     file_path,
     folder_path,
@@ -31,7 +30,7 @@ COMMANDS = {}  # name: function
 
 
 def command(
-    f,  # a function whose parameters have comments and, where a word is not text, a type
+    f,  # a function with comments and types
 ):
     "Make a function a command of `slm_nb`."
     COMMANDS[f.__name__] = f
@@ -71,6 +70,15 @@ def _close_stdout():
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _reject(words):
+    "End the program if the first word is no command: with the help, or with an error."
+    overview = _overview()
+    if words and words[0].startswith("-"):
+        overview.parse_args(words)  # ends the program itself, unless a command follows
+    problem = f"unknown command {words[0]!r}" if words else "no command"
+    overview.error(f"{problem}: the first word must be one of {', '.join(COMMANDS)}")
+
+
 def main(
     argv=None,  # list of words; those of the command line unless given
 ):
@@ -80,14 +88,12 @@ def main(
         sys.stdout.reconfigure(errors="replace")
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] not in COMMANDS:
-        overview = _overview()
-        overview.parse_args(words)  # ends the program after --help and after most mistakes
-        overview.error(f"the first word must be a command: {', '.join(COMMANDS)}")
+        _reject(words)
     name = words.pop(0)
     parser = function_parser(COMMANDS[name], f"slm_nb {name}")
     args = parse_words(parser, words)
     try:
-        COMMANDS[name](**args)
+        call_function(COMMANDS[name], args)
         sys.stdout.flush()
     except UsageError as error:
         parser.error(str(error))
@@ -116,6 +122,7 @@ def free_folder(
 # %% ../nbs/29_cli.ipynb #6f6f5412
 @command
 def demo(
+    *,
     # folder of the run, which must not contain one yet (default: runs/demo, or the first of
     # runs/demo-2, runs/demo-3 and so on that does not exist)
     out: folder_path = None,
@@ -151,8 +158,9 @@ def prepare(
     # a folder or a file (.parquet, .jsonl, .csv or .txt), or an id on the Hub such as
     # roneneldan/TinyStories
     dataset: str,
+    *,
     # folder for train.bin, validation.bin, tokenizer.json and meta.json
-    out: Param(type=folder_path, required=True) = None,
+    out: folder_path,
     # gpt2 for GPT-2's, bpe:4096 for a new one with 4,096 tokens, or a folder that contains one
     tokenizer: str = "gpt2",
     text_column: str = "text",  # column of a table that contains the texts
@@ -185,7 +193,8 @@ def add_settings(
 @command
 def train(
     data: str,  # folder written by slm_nb prepare
-    out: Param(type=folder_path, required=True) = None,  # folder of the run
+    *,
+    out: folder_path,  # folder of the run
     # name of a preset: see slm_nb presets (default: laptop, or the preset of the resumed run)
     preset: str = None,
     # continue after the newest checkpoint, or start if there is none; settings are those of the
@@ -237,12 +246,14 @@ def _check_run(run, file):
 # %% ../nbs/29_cli.ipynb #132ac654
 @command
 def plot(
-    runs: Param(nargs="+", opt=False),  # folders of runs, finished or not
+    *runs: str,  # folders of runs, finished or not
     out: file_path = None,  # the PNG file (default: loss.png in the folder of the first run)
 ):
     "Draw the losses of runs in one figure."
     from slm_nb.progress import save_plot
 
+    if not runs:
+        raise UsageError("the following arguments are required: RUNS")
     for run in runs:
         _check_run(run, "metrics.jsonl")
     print(f"curves: {save_plot(*runs, out=out)}")
@@ -253,7 +264,8 @@ def sample(
     run: str,  # folder of a run
     # text to continue, in quotes; "" lets the model choose the beginning; put -- before a prompt
     # that starts with a hyphen (default: ask for prompts until Ctrl-D)
-    prompt: Param(nargs="?", opt=False) = None,
+    prompt: str = None,
+    *,
     max_new_tokens: int_from(0) = 200,  # tokens to generate at most
     temperature: float = 0.8,  # below 1 less varied, above 1 more varied, 0 greedy decoding
     top_k: int = None,  # sample from this many most probable tokens only
@@ -322,7 +334,8 @@ def _print_stories(model, encoding, prompt, num_samples, settings):
 @command
 def export(
     run: str,  # folder of a run
-    out: Param(type=folder_path, required=True) = None,  # folder for the exported model
+    *,
+    out: folder_path,  # folder for the exported model
 ):
     "Write a run's model and tokenizer in the format of the transformers library."
     from slm_nb.checkpoints import load_model
@@ -338,6 +351,7 @@ def export(
 def push(
     run: str,  # folder of a run
     repo: str,  # USER/NAME of the repository on the Hub, created if it does not exist
+    *,
     private: bool = False,  # create a private repository
     local_dir: folder_path = None,  # write the files here and upload nothing
 ):
@@ -351,7 +365,7 @@ def push(
 @command
 def bench(
     # what to measure: train, sample, prepare, memory (default: all of them)
-    what: Param(nargs="*", opt=False) = None,
+    *what: str,
     baseline: str = None,  # transformers, to measure the same model in that library too
     json: file_path = None,  # write every measurement to this file
     preset: str = "classic-51m",  # preset of the model

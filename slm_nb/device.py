@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PEAK_FLOPS', 'pick_device', 'supports_bf16', 'pick_dtype', 'autocast', 'make_scaler', 'supports_fused_adamw',
-           'eval_mode', 'tune_malloc', 'peak_flops', 'peak_memory']
+           'eval_mode', 'SkipInit', 'tune_malloc', 'peak_flops', 'peak_memory']
 
 # %% ../nbs/11_device.ipynb #76cb5bff
 import ctypes
@@ -16,6 +16,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 # %% ../nbs/11_device.ipynb #7185db72
 def pick_device(
@@ -125,6 +126,16 @@ def eval_mode(
     finally:
         for submodule in training:
             submodule.training = True
+
+# %% ../nbs/11_device.ipynb #6eee16f4
+class SkipInit(TorchFunctionMode):
+    "Inside this context, new layers don't initialize their weights."
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return function(*args, **kwargs)
 
 # %% ../nbs/11_device.ipynb #62c030fc
 @contextmanager

@@ -180,6 +180,9 @@ def save_tensors(
     metadata = dict(metadata or {})
     if "checksum" in metadata:
         raise ValueError(f'cannot write {path}: the metadata must not have a key "checksum"')
+    for name, tensor in tensors.items():
+        if tensor.dtype not in _DTYPE_NAMES:
+            raise ValueError(f"cannot write {path}: {name} has unsupported dtype {tensor.dtype}")
     # large types first, so that each tensor starts at a multiple of its type's size
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
     tensors = {name: tensors[name].detach().cpu().contiguous() for name in names}
@@ -252,7 +255,7 @@ def _continue_crc(previous, body):
 def read_last_json_line(
     path,  # a log that append_json_line wrote; it may be missing or empty
 ):
-    "The last entry of a log and the CRC of its line; (None, the CRC of an empty log) if it has none."
+    "The last entry of a log, None if it has none, and the CRC up to its end."
     path = Path(path)
     if not path.exists() or path.stat().st_size == 0:
         return None, _NO_LINES
@@ -260,9 +263,12 @@ def read_last_json_line(
         file.seek(max(0, path.stat().st_size - _LONGEST_LINE))
         *_, line, rest = [b"", *file.read().split(b"\n")]
     found = _LINE_END.search(line)
-    if rest or not found:
-        raise ValueError(f"{path} is damaged: its last line is incomplete")
-    return json.loads(line[: found.start()] + b"}"), found[1].decode("ascii")
+    try:
+        if rest or not found:
+            raise ValueError
+        return json.loads(line[: found.start()] + b"}"), found[1].decode("ascii")
+    except ValueError:
+        raise ValueError(f"{path} is damaged in its last line") from None
 
 
 def append_json_line(
@@ -346,7 +352,7 @@ def cut_json_lines(
     atomic_write(path, lambda temporary: temporary.write_bytes(beginning))
     return problem and f"{problem}; kept the lines before it"
 
-# %% ../nbs/10_files.ipynb #7c52b4c3
+# %% ../nbs/10_files.ipynb #f1323971
 def _try_lock(file):
     "Lock an open file. BlockingIOError if somebody else has locked it."
     try:

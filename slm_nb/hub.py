@@ -166,7 +166,7 @@ A GPT with {parameters:,} parameters, trained from scratch with
 
 | | |
 |---|---|
-| model | {n_layer} layers, {n_head} heads, {n_embd} dimensions, context {block_size}, {activation} |
+| model | {n_layer} layers, {n_head} heads, width {n_embd}, context {block_size}, {activation} |
 | tokenizer | {tokenizer}, {vocab_size:,} tokens |
 | training data | {train[stories]:,} stories, {train[tokens]:,} tokens, {train[bytes]:,} bytes |
 | trained on | {tokens:,} tokens |

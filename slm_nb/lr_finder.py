@@ -6,16 +6,21 @@
 __all__ = ['find_lr', 'suggest_lr', 'plot_find_lr']
 
 # %% ../nbs/31_lr_finder.ipynb #74832ea3
-import math
-
 import torch
 
 from .data import load_tokens, read_meta
 from .device import pick_device, pick_dtype
 from .model import GPT
 from .tokenize import document_starts
-from .train import make_configs, make_optimizers, make_scaler, micro_batches, seed_step
-from .train import set_lr, train_step
+from slm_nb.train import (
+    make_configs,
+    make_optimizers,
+    make_scaler,
+    micro_batches,
+    seed_step,
+    set_lr,
+    train_step,
+)
 
 # %% ../nbs/31_lr_finder.ipynb #d188bb2f
 def find_lr(

@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from . import sample
 from .block import Block
 from .cache import KVCache, StaticCache
-from .device import eval_mode
+from .device import SkipInit, eval_mode
 from .loss import chunked_cross_entropy
 from .pretrained import check_state_dict, load_pretrained
 
@@ -279,7 +279,7 @@ def from_state_dict(
     path="the weights",  # where they come from, for the error message
 ):
     "A GPT in eval mode with these weights; a ValueError names what is missing or doesn't fit."
-    with torch.device("meta"):  # shapes without memory, because the weights exist already
+    with torch.device("meta"), SkipInit():  # shapes alone, because the weights exist already
         model = cls(config)
     weights = check_state_dict(state_dict, model.state_dict(), path)
     model.load_state_dict(weights, assign=True)

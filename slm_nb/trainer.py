@@ -18,21 +18,52 @@ from fastcore.basics import patch
 from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
-from .checkpoints import append_metrics, check_resumable, create_run_dir
-from .checkpoints import list_checkpoints, load_checkpoint, load_run_config, load_weights
-from .checkpoints import lock_run, rewind_run, save_checkpoint, save_weights
-from .checkpoints import sync_metrics, write_run_config, write_summary
+from slm_nb.checkpoints import (
+    append_metrics,
+    check_resumable,
+    create_run_dir,
+    list_checkpoints,
+    load_checkpoint,
+    load_run_config,
+    load_weights,
+    lock_run,
+    rewind_run,
+    save_checkpoint,
+    save_weights,
+    sync_metrics,
+    write_run_config,
+    write_summary,
+)
 from .data import load_tokens, read_meta
 from .device import pick_device, pick_dtype, tune_malloc
-from .distributed import GracefulShutdown, Interrupted, SyncLastMicroBatch
-from .distributed import all_reduce_mean, all_reduce_sum, barrier
-from .distributed import init_distributed, rank, world_size
+from slm_nb.distributed import (
+    GracefulShutdown,
+    Interrupted,
+    SyncLastMicroBatch,
+    all_reduce_mean,
+    all_reduce_sum,
+    barrier,
+    init_distributed,
+    rank,
+    world_size,
+)
 from .model import GPT
 from .progress import ProgressDisplay, import_summary_writer, open_tensorboard, save_plot
 from .tokenize import document_starts, load_tokenizer
-from .train import batch_loss, bits_per_byte, evaluation_starts, get_lr, make_configs
-from .train import make_optimizers, make_scaler, micro_batches, seed_step, set_lr
-from .train import sum_losses, train_step
+from slm_nb.train import (
+    batch_loss,
+    bits_per_byte,
+    evaluation_starts,
+    get_lr,
+    make_configs,
+    make_optimizers,
+    make_scaler,
+    micro_batches,
+    seed_step,
+    set_lr,
+    sum_losses,
+    train_step,
+)
 
 # %% ../nbs/22_trainer.ipynb #b91a5820
 # torch 2.4 and older have it only in torch.cuda
