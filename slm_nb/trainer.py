@@ -19,20 +19,11 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from slm_nb.checkpoints import (
-    append_metrics,
-    check_resumable,
-    create_run_dir,
-    list_checkpoints,
     load_checkpoint,
-    load_run_config,
     load_weights,
-    lock_run,
     rewind_run,
     save_checkpoint,
     save_weights,
-    sync_metrics,
-    write_run_config,
-    write_summary,
 )
 from .data import load_tokens, read_meta
 from .device import pick_device, pick_dtype, tune_malloc
@@ -49,6 +40,17 @@ from slm_nb.distributed import (
 )
 from .model import GPT
 from .progress import ProgressDisplay, import_summary_writer, open_tensorboard, save_plot
+from slm_nb.runs import (
+    append_metrics,
+    check_resumable,
+    create_run_dir,
+    list_checkpoints,
+    load_run_config,
+    lock_run,
+    sync_metrics,
+    write_run_config,
+    write_summary,
+)
 from .tokenize import document_starts, load_tokenizer
 from slm_nb.train import (
     batch_loss,
