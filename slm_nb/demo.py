@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from .checkpoints import create_run_dir, load_model, lock_run
+from .checkpoints import load_model
 from .data import prepare
 from .device import autocast, eval_mode
+from .runs import create_run_dir, lock_run
 from .sample import generate_text
 from .storybook import Storybook
 from .tokenize import load_tokenizer

@@ -14,10 +14,11 @@ from textwrap import shorten
 
 import torch
 
-from .checkpoints import load_model, load_run_config, read_metrics, read_summary
+from .checkpoints import load_model
 from .files import atomic_write, read_json, save_tensors, write_json
 from .model import GPT, GPTConfig
 from .pretrained import gpt2_config, gpt2_state_dict
+from .runs import load_run_config, read_metrics, read_summary
 from .tokenize import END_OF_TEXT, GPT2_PATTERN, check_vocab, tokenizer_parts
 from .train import bits_per_byte
 

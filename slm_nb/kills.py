@@ -24,9 +24,9 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from .checkpoints import list_checkpoints, load_run_config, read_metrics, read_summary
 from .data import prepare
 from .files import load_tensors
+from .runs import list_checkpoints, load_run_config, read_metrics, read_summary
 from .storybook import Storybook
 from .trainer import train
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from fastcore.basics import patch
 from tqdm.auto import tqdm
 
-from .checkpoints import load_run_config, read_metrics
 from .device import peak_flops
 from .distributed import world_size
 from .files import atomic_write
+from .runs import load_run_config, read_metrics
 
 # %% ../nbs/21_progress.ipynb #4784d9d6
 # validation losses published for classic-51m, by the number of batches of 32 x 256 tokens

@@ -19,18 +19,11 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm.auto import tqdm
 
 from slm_nb.checkpoints import (
-    check_resumable,
-    create_run_dir,
-    list_checkpoints,
     load_checkpoint,
-    load_run_config,
     load_weights,
-    lock_run,
     rewind_run,
     save_checkpoint,
     save_weights,
-    sync_metrics,
-    write_run_config,
 )
 from .data import load_tokens, read_meta
 from .device import pick_device, pick_dtype
@@ -43,6 +36,15 @@ from slm_nb.distributed import (
     world_size,
 )
 from .model import GPT
+from slm_nb.runs import (
+    check_resumable,
+    create_run_dir,
+    list_checkpoints,
+    load_run_config,
+    lock_run,
+    sync_metrics,
+    write_run_config,
+)
 from .tokenize import document_starts, load_tokenizer
 from .train import make_configs, make_optimizers, make_scaler, micro_batches
 

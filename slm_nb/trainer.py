@@ -11,7 +11,7 @@ import time
 import torch
 from fastcore.basics import patch
 
-from .checkpoints import append_metrics, load_weights, write_summary
+from .checkpoints import load_weights
 from .device import tune_malloc
 from slm_nb.distributed import (
     GracefulShutdown,
@@ -24,6 +24,7 @@ from slm_nb.distributed import (
 )
 from .progress import ProgressDisplay, import_summary_writer, open_tensorboard, save_plot
 from .run_state import RunState
+from .runs import append_metrics, write_summary
 from slm_nb.train import (
     batch_loss,
     bits_per_byte,
