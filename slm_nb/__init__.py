@@ -1,6 +1,14 @@
 __version__ = "0.1.0"
 
 import importlib
+import os
+import sys
+
+# nbdev_test sets IN_TEST and runs a notebook on each core: more threads would slow all of them down
+if os.environ.get("IN_TEST"):
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 # the names that `import slm_nb` provides; their modules need torch, so they are imported on demand
 _MODULES = {
