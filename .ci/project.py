@@ -18,6 +18,7 @@ COLAB = """#| hide
 if "google.colab" in str(get_ipython()):  # Colab has torch; this brings the package, and does nothing elsewhere
     %pip install -q git+{git_url}"""  # noqa: E501
 WIDTH = 100  # characters in a line of exported code
+SHOWN_WIDTH = 84  # characters in a line of code that a page shows
 HOSTS = r"github\.com|github\.io|colab\.research\.google\.com/github|mybinder\.org/v2/gh"
 ADDRESS = re.compile(rf"https://[\w.-]*(?:{HOSTS})/[^\s)\"'>]*slm[-_]nb[^\s)\"'>]*")
 PRIVATE = re.compile(
@@ -68,13 +69,55 @@ def check():
     for path in NOTEBOOKS:
         found = [*check_head(path), *check_cells(path)]
         problems += [f"{path.name}: {problem}" for problem in found]
-    return problems + check_addresses()
+    return problems + check_addresses() + check_index() + check_glossary()
+
+
+def check_index():
+    "The index names each notebook by its title."
+    text = "\n".join(source for _, source, _ in cells(ROOT / "nbs" / "index.ipynb"))
+    problems = []
+    for path in NOTEBOOKS:
+        if path.stem != "index" and f"[{title(path)}]({path.name})" not in text:
+            problems.append(f"index.ipynb: no link to [{title(path)}]({path.name})")
+    return problems
+
+
+def check_glossary():
+    "Each term of the glossary occurs in the chapter that it names; links to terms lead somewhere."
+    glossary = (ROOT / "nbs" / "glossary.qmd").read_text(encoding="utf-8")
+    prose = {}
+    for path in NOTEBOOKS:
+        prose[path.name] = "\n".join(s for kind, s, _ in cells(path) if kind == "markdown")
+    problems = []
+    entry = r"\[\*\*(.+?)\*\*\]\{#([\w-]+)\}.*\(\[\d\d\]\(([\w.]+)\)\)"
+    anchors = set()
+    for terms, anchor, chapter in re.findall(entry, glossary):
+        anchors.add(anchor)
+        for term in re.sub(r"\(.*?\)", "", terms).split(","):
+            words = r"\s+".join(re.escape(word) for word in term.split())
+            if not re.search(words.removesuffix("s"), prose.get(chapter, ""), re.IGNORECASE):
+                problems.append(f"glossary.qmd: {term.strip()!r} does not occur in {chapter}")
+    if len(anchors) != glossary.count("]{#"):
+        problems.append("glossary.qmd: an entry without the chapter that explains it")
+    for name, text in prose.items():
+        for anchor in re.findall(r"\(glossary\.qmd#([\w-]+)\)", text):
+            if anchor not in anchors:
+                problems.append(f"{name}: a link to glossary.qmd#{anchor}, which is no term")
+    return problems
+
+
+def title(path):
+    "The title of a notebook: its first heading."
+    first = next(source for kind, source, _ in cells(path) if kind == "markdown")
+    return first.splitlines()[0].removeprefix("#").strip()
 
 
 def check_head(path):
-    "Each notebook but the index has badges in its second cell and installs itself on Colab."
+    "Each notebook but the index has a number in its title, badges, and installs itself on Colab."
     if path.stem == "index":
         return
+    if not title(path).startswith(path.stem[:2] + " "):
+        yield f"the title {title(path)!r} doesn't begin with the number {path.stem[:2]}"
     config = settings()
     sources = [source for _, source, _ in cells(path)]
     for badge in (f"({config['colab_url']}/{path.name})", f"({config['binder_url']}{path.name})"):
@@ -87,17 +130,35 @@ def check_head(path):
 def check_cells(path):
     "No execution counts, nothing of the machine in an output, no code that is too wide."
     for kind, source, cell in cells(path):
+        if kind == "markdown":
+            yield from check_prose(source)
         if kind != "code":
             continue
         if cell.get("execution_count"):
             yield "it has an execution count: run nbdev_clean"
         if leak := PRIVATE.search(json.dumps(cell["outputs"])):
             yield f"{leak[0]!r} is in an output of the cell {source[:40]!r}"
-        if not source.startswith("#| export"):
+        if any("text/html" in output.get("data", {}) for output in cell["outputs"]):
+            yield f"an HTML output, which makes the page load scripts: {source[:40]!r}"
+        if source.startswith("#| hide"):
             continue
+        width = WIDTH if source.startswith("#| export") else SHOWN_WIDTH
         for line in source.splitlines():
-            if len(line) > WIDTH and not line.startswith("#|"):
-                yield f"a line of {len(line)} characters, {WIDTH} are allowed: {line[:40]!r}"
+            if len(line) > width and not line.startswith("#|"):
+                yield f"a line of {len(line)} characters, {width} are allowed: {line[:40]!r}"
+
+
+def check_prose(source):
+    "Chapters are linked with the right number, and nbdev doesn't delete the cell."
+    lines = source.strip().splitlines()
+    if source.startswith("#") and source.rstrip().endswith(" -") and len(lines) > 1:
+        yield f"the docs step would delete this cell: {source[:40]!r}"
+    for number, target in re.findall(r"\[(?:chapter|appendix) (\d\d)[^\]]*\]\((\w+)\.ipynb", source):
+        if not target.startswith(number + "_"):
+            yield f"a link to {number} that leads to {target}"
+    plain = re.sub(r"\[[^\]]*\]\([^)]*\)|`[^`]*`|```.*?```", " ", source, flags=re.DOTALL)
+    for mention in re.findall(r"(?i)\b(?:chapter|appendix) \d\d\b", plain):
+        yield f"{mention!r} is no link"
 
 
 def check_addresses():
