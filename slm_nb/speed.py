@@ -11,6 +11,7 @@ import copy
 import logging
 import statistics
 import time
+import warnings
 from collections import defaultdict
 
 import torch
@@ -154,4 +155,6 @@ def quantize_int8(
     model = copy.deepcopy(model).eval().bfloat16()
     model.lm_head.weight = nn.Parameter(model.lm_head.weight.detach().clone())
     quantize_(model, Int8WeightOnlyConfig())
+    # torch.compile would warn that it cannot keep what it compiles for the next process
+    warnings.filterwarnings("ignore", "Int8Tensor does not implement _stable_hash_for_caching")
     return model
