@@ -31,6 +31,7 @@ from slm_nb.distributed import (
     SyncLastMicroBatch,
     all_reduce_mean,
     barrier,
+    fail_together,
     init_distributed,
     rank,
     rank_share,
@@ -177,7 +178,8 @@ def batch(
 @patch
 def lock(self: RunState):
     "A context in which no other process can use the folder of the run."
-    return lock_run(self.out) if rank() == 0 else nullcontext()
+    with fail_together():
+        return lock_run(self.out) if rank() == 0 else nullcontext()
 
 # %% ../nbs/36_run_state.ipynb #6bc05ad0
 @patch
@@ -186,11 +188,12 @@ def create_folder(
     overwrite=False,  # whether an earlier run in the folder may be removed
 ):
     "Make the folder, unless an earlier run in it is continued, and write settings and tokenizer."
-    if rank() > 0:
-        return
-    if self.earlier is None:
-        create_run_dir(self.out, overwrite)
-    write_run_config(self.out, self.run_config, load_tokenizer(self.data))
+    with fail_together():
+        if rank() > 0:
+            return
+        if self.earlier is None:
+            create_run_dir(self.out, overwrite)
+        write_run_config(self.out, self.run_config, load_tokenizer(self.data))
 
 # %% ../nbs/36_run_state.ipynb #e4515ca7
 @patch
