@@ -72,7 +72,9 @@ def clean(cell):
         data = output.get("data", {})
         if any("widget" in kind for kind in data):
             continue
-        output.metadata = {}
+        # the size on the page of a figure with twice as many pixels
+        size = output.metadata.get("image/png")
+        output.metadata = {"image/png": size} if size else {}
         if "execution_count" in output:
             output.execution_count = None
         if "image/png" in data:

@@ -23,7 +23,7 @@ from torch import nn
 from .device import autocast, peak_memory, pick_device, tune_malloc
 from .model import GPT, GPTConfig
 from .pretrained import gpt2_config, gpt2_state_dict
-from .tokenize import gpt2_encoding
+from .tokenizers import gpt2_encoding
 from .train import parameter_groups
 
 # %% ../nbs/27_baselines.ipynb #1d85dcb7

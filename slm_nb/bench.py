@@ -40,8 +40,9 @@ from .files import write_json
 from .model import GPT
 from .speed import optimize_for_generation, quantize_int8
 from .storybook import Storybook
-from .tokenize import gpt2_encoding, save_tokenizer
-from .train import TrainConfig, make_configs
+from .tokenizers import gpt2_encoding, save_tokenizer
+from .presets import make_configs
+from .train import TrainConfig
 
 # %% ../nbs/28_bench.ipynb #7ba7698c
 def _cpu_name():

@@ -34,7 +34,7 @@ from slm_nb.runs import (
     tokenizer_checksum,
 )
 from .speed import auto_dtype, optimize_for_generation
-from .tokenize import load_tokenizer
+from .tokenizers import load_tokenizer
 
 # %% ../nbs/20_checkpoints.ipynb #a532ee9f
 def _model_tensors(model):

@@ -397,7 +397,7 @@ def bench(
 @command
 def presets():
     "List the presets and their settings."
-    from slm_nb.train import PRESETS, make_configs
+    from slm_nb.presets import PRESETS, make_configs
 
     for name, parts in PRESETS.items():
         model, training = make_configs(name)

@@ -21,7 +21,8 @@ import tiktoken
 from tqdm import tqdm
 
 from .files import read_json, remove_temporary_files, write_json
-from .tokenize import END_OF_TEXT, _set_for_now, get_tokenizer, save_tokenizer
+from .tokenize import END_OF_TEXT
+from .tokenizers import _set_for_now, get_tokenizer, save_tokenizer
 
 # %% ../nbs/15_data.ipynb #19fdeb50
 class TextDataset:

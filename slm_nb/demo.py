@@ -19,8 +19,8 @@ from .device import autocast, eval_mode
 from .runs import create_run_dir, lock_run
 from .sample import generate_text
 from .storybook import Storybook
-from .tokenize import load_tokenizer
-from .train import make_configs
+from .tokenizers import load_tokenizer
+from .presets import make_configs
 from .trainer import Trainer
 
 # %% ../nbs/24_demo.ipynb #c6c36231

@@ -29,7 +29,8 @@ from .data import load_tokens, read_meta
 from .kills import TINY_RUN, prepare_tiny_data, print_kill_report, run_kill_test, same_result
 from .model import GPT, GPTConfig
 from .runs import list_checkpoints, load_run_config, read_metrics, read_summary
-from .tokenize import load_tokenizer, tokenizer_parts
+from .tokenize import tokenizer_parts
+from .tokenizers import load_tokenizer
 from .train import TrainConfig, make_optimizers
 from .trainer import Trainer, train
 

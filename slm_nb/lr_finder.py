@@ -9,13 +9,12 @@ __all__ = ['find_lr', 'suggest_lr', 'plot_find_lr']
 import torch
 
 from .data import load_tokens, read_meta
-from .device import pick_device, pick_dtype
+from .device import make_scaler, pick_device, pick_dtype
 from .model import GPT
 from .tokenize import document_starts
+from .presets import make_configs
 from slm_nb.train import (
-    make_configs,
     make_optimizers,
-    make_scaler,
     micro_batches,
     seed_step,
     set_lr,

@@ -57,6 +57,20 @@ def _rename_tensors(
     return weights
 
 
+def _check_tied(
+    weights,  # dict of tensors under our names
+    path,  # the file, for error messages
+):
+    "ValueError if there are two different matrices where our GPT has one."
+    wte_name = "transformer.wte.weight"
+    if "lm_head.weight" not in weights:
+        return
+    if not torch.equal(weights["lm_head.weight"], weights[wte_name]):
+        raise ValueError(
+            f"{path}: lm_head.weight differs from {wte_name}, but our GPT uses one matrix for both"
+        )
+
+
 def convert_state_dict(
     tensors,  # dict of names and tensors, as in a file of one of the three families
     path="the weights",  # the file, for error messages
@@ -74,17 +88,13 @@ def convert_state_dict(
         shape = tuple(weights[name].shape)
         if len(shape) != 2 or 0 in shape:
             raise ValueError(f"{path}: {name} must be a matrix, got shape {shape}")
-    wte = weights[wte_name]
-    n_embd = wte.shape[1]
+    n_embd = weights[wte_name].shape[1]
     is_conv1d = tuple(weights[c_attn_name].shape) == (n_embd, 3 * n_embd)
     if is_conv1d:
         for name, tensor in weights.items():
             if ".h." in name and tensor.dim() == 2:
                 weights[name] = tensor.T.contiguous()
-    if "lm_head.weight" in weights and not torch.equal(weights["lm_head.weight"], wte):
-        raise ValueError(
-            f"{path}: lm_head.weight differs from {wte_name}, but our GPT uses one matrix for both"
-        )
+    _check_tied(weights, path)
     return weights, is_conv1d
 
 # %% ../nbs/18_pretrained.ipynb #49323307
@@ -201,6 +211,7 @@ def check_state_dict(
                 f"{path} is from a model of another {what}: "
                 f"{name} must have shape {wanted}, got {shape}"
             )
+    _check_tied(weights, path)
     return weights
 
 # %% ../nbs/18_pretrained.ipynb #2abfe8d8

@@ -26,16 +26,19 @@ from slm_nb.checkpoints import (
     save_weights,
 )
 from .data import load_tokens, read_meta
-from .device import pick_device, pick_dtype
+from .device import make_scaler, pick_device, pick_dtype
 from slm_nb.distributed import (
     SyncLastMicroBatch,
     all_reduce_mean,
     barrier,
+    fail_together,
     init_distributed,
     rank,
+    rank_share,
     world_size,
 )
 from .model import GPT
+from .presets import make_configs
 from slm_nb.runs import (
     check_resumable,
     create_run_dir,
@@ -45,8 +48,9 @@ from slm_nb.runs import (
     sync_metrics,
     write_run_config,
 )
-from .tokenize import document_starts, load_tokenizer
-from .train import make_configs, make_optimizers, make_scaler, micro_batches
+from .tokenize import document_starts
+from .tokenizers import load_tokenizer
+from .train import make_optimizers, micro_batches
 
 # %% ../nbs/36_run_state.ipynb #b91a5820
 MAX_SKIPPED = 10  # after so many skipped steps in a row, a run gives up
@@ -159,23 +163,23 @@ def batch(
     step,  # number of the step, from 0
 ):
     "This rank's micro-batches of a step, a list of (x, y), each (B, T)."
-    return micro_batches(
+    batch = micro_batches(
         self.train_tokens,
         self.config,
         self.model_config.block_size,
         step,
         self.device,
         self.starts,
-        rank(),
-        world_size(),
         self.micro_batch_size,
     )
+    return rank_share(batch, self.micro_batch_size)
 
 # %% ../nbs/36_run_state.ipynb #82e23938
 @patch
 def lock(self: RunState):
     "A context in which no other process can use the folder of the run."
-    return lock_run(self.out) if rank() == 0 else nullcontext()
+    with fail_together():
+        return lock_run(self.out) if rank() == 0 else nullcontext()
 
 # %% ../nbs/36_run_state.ipynb #6bc05ad0
 @patch
@@ -184,11 +188,12 @@ def create_folder(
     overwrite=False,  # whether an earlier run in the folder may be removed
 ):
     "Make the folder, unless an earlier run in it is continued, and write settings and tokenizer."
-    if rank() > 0:
-        return
-    if self.earlier is None:
-        create_run_dir(self.out, overwrite)
-    write_run_config(self.out, self.run_config, load_tokenizer(self.data))
+    with fail_together():
+        if rank() > 0:
+            return
+        if self.earlier is None:
+            create_run_dir(self.out, overwrite)
+        write_run_config(self.out, self.run_config, load_tokenizer(self.data))
 
 # %% ../nbs/36_run_state.ipynb #e4515ca7
 @patch

@@ -30,7 +30,8 @@ from slm_nb.files import (
     write_json,
 )
 from .model import GPTConfig
-from .tokenize import save_tokenizer, tokenizer_parts
+from .tokenize import tokenizer_parts
+from .tokenizers import save_tokenizer
 from .train import TrainConfig
 
 # %% ../nbs/35_runs.ipynb #de4fde0e

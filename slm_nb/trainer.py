@@ -128,7 +128,9 @@ def halve_micro_batch(self: Trainer):
 @patch
 def try_step(self: Trainer):
     "Loss and gradient norm of a step, or None if the device ran out of memory."
-    seed_step(self.config.seed, self.step, rank())
+    seed_step(self.config.seed, self.step)
+    if rank() > 0:
+        torch.manual_seed(torch.initial_seed() + rank())  # other dropout on each rank
     try:
         return train_step(
             self.train_model,
