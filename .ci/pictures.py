@@ -1,8 +1,11 @@
 """Draw the pictures of the site that no notebook draws.
 
-python .ci/pictures.py   write nbs/images/favicon.png and nbs/images/card.png
+python .ci/pictures.py             write nbs/images/favicon.png and nbs/images/card.png
+python .ci/pictures.py runs/demo   also nbs/images/front.png, with the loss curve of that run
 """
 
+import sys
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -50,7 +53,28 @@ def card():
     fig.savefig(IMAGES / "card.png", metadata={"Software": None})
 
 
+def front(run):
+    "The map of the model beside the loss curve of a run."
+    from slm_nb.progress import plot_losses
+    from slm_nb.show import model_map
+
+    drawing = BytesIO()
+    model_map("model").figure.savefig(drawing, dpi=180)
+    drawing.seek(0)
+    fig, (left, right) = plt.subplots(
+        1, 2, figsize=(12, 5.2), dpi=130, width_ratios=[1.15, 1], facecolor="white"
+    )
+    left.imshow(plt.imread(drawing))
+    left.axis("off")
+    plot_losses(run, ax=right)
+    right.spines[["top", "right"]].set_visible(False)
+    fig.tight_layout(pad=1.5)
+    fig.savefig(IMAGES / "front.png", metadata={"Software": None})
+
+
 if __name__ == "__main__":
     plt.switch_backend("agg")
+    if len(sys.argv) > 1:
+        front(sys.argv[1])
     favicon()
     card()

@@ -52,7 +52,7 @@ def readme():
     text = "\n\n".join(parts) + "\n"
     text = re.sub(r"^> (.*)$", r"\1", text, count=1, flags=re.MULTILINE)
     text = text.replace("](images/", "](nbs/images/")
-    return re.sub(r"\]\((\w+)\.ipynb\)", r"](nbs/\1.ipynb)", text)
+    return re.sub(r"\]\((\w+\.(?:ipynb|qmd))\)", r"](nbs/\1)", text)
 
 
 def write_readme():
@@ -188,7 +188,8 @@ def site():
     problems = []
     for path in NOTEBOOKS:
         problems += [f"{path.name}: {problem}" for problem in check_page(path, cache)]
-    for name in ("_quarto.yml", "images/favicon.png", "images/card.png", "images/demo.png"):
+    images = [f"images/{name}.png" for name in ("favicon", "card", "front")]
+    for name in ("_quarto.yml", "site.scss", "glossary.qmd", "404.qmd", *images):
         if not (cache / name).is_file():
             problems.append(f"{name} did not reach the site")
     shutil.rmtree(cache, ignore_errors=True)
