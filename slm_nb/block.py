@@ -20,12 +20,12 @@ class MLP(nn.Module):
         n_embd,  # C, dimension of the vectors that come in and go out
         dropout=0.0,  # fraction of the outputs dropped, only in training
         bias=True,  # whether the linear layers have a bias
-        activation="gelu",  # or "gelu_tanh", GPT-2's approximation, for weights trained with it
+        activation="gelu",  # or "gelu_tanh", the approximation of GPT-2
     ):
         super().__init__()
         if activation not in ("gelu", "gelu_tanh"):
             raise ValueError(f"activation must be 'gelu' or 'gelu_tanh', got {activation!r}")
-        self.approximate = "tanh" if activation == "gelu_tanh" else "none"  # as F.gelu calls them
+        self.approximate = "tanh" if activation == "gelu_tanh" else "none"
         self.c_fc = nn.Linear(n_embd, 4 * n_embd, bias=bias)
         self.c_proj = nn.Linear(4 * n_embd, n_embd, bias=bias)
         self.dropout = nn.Dropout(dropout)

@@ -82,28 +82,32 @@ class GPT(nn.Module):
     def hidden(
         self,
         idx,  # token ids (B, T)
+        cache=None,  # in generation, a KVCache with the tokens before them (appendix 16)
     ):
-        "The hidden states (B, T, C): everything up to the output layer."
+        "The hidden states after the final LayerNorm (B, T, C): the input of the output layer."
+        _check_ids(idx, self.config.block_size)  # too many tokens raise a ValueError
         B, T = idx.shape
-        if T > self.config.block_size:
-            raise ValueError(
-                f"a sequence of {T} tokens is longer than the model's block_size of "
-                f"{self.config.block_size}"
-            )
-        positions = torch.arange(T, device=idx.device)  # (T,)
+        if cache is None:
+            positions = torch.arange(T, device=idx.device)  # (T,)
+        else:
+            positions = cache.extend(T)  # (B, T), they follow the tokens of the cache
         x = self.transformer.wte(idx) + self.transformer.wpe(positions)  # (B, T, C)
         x = self.transformer.drop(x)
-        for block in self.transformer.h:
-            x = block(x)  # (B, T, C)
+        for i, block in enumerate(self.transformer.h):
+            layer_cache = None if cache is None else cache.layer(i)
+            x = block(x, layer_cache)  # (B, T, C)
         return self.transformer.ln_f(x)
 
     def forward(
         self,
         idx,  # token ids (B, T)
         targets=None,  # the next token at each position (B, T), -1 where it doesn't count
+        return_logits=True,  # False computes the loss alone, with less memory (appendix 17)
     ):
-        "Logits (B, T, V), and the cross-entropy loss if there are targets."
+        "Logits (B, T, V), and the cross-entropy loss in nats if there are targets."
         x = self.hidden(idx)  # (B, T, C)
+        if not return_logits:
+            return None, _chunked_loss(x, self.lm_head.weight, targets)
         logits = self.lm_head(x)  # (B, T, V)
         loss = None
         if targets is not None:
@@ -121,6 +125,22 @@ def _check_sizes(config):
         raise ValueError(f"dropout must be between 0 and 1, got {config.dropout}")
     if config.activation not in ("gelu", "gelu_tanh"):
         raise ValueError(f"activation must be 'gelu' or 'gelu_tanh', got {config.activation!r}")
+
+# %% ../nbs/03_gpt.ipynb #chkids03
+def _check_ids(idx, block_size):
+    if idx.dim() != 2:
+        raise ValueError(f"idx must have the shape (B, T), got {tuple(idx.shape)}")
+    if idx.shape[1] > block_size:
+        raise ValueError(
+            f"a sequence of {idx.shape[1]} tokens is longer than the model's block_size of "
+            f"{block_size}"
+        )
+
+# %% ../nbs/03_gpt.ipynb #chunkl03
+def _chunked_loss(x, weight, targets):
+    if targets is None:
+        raise ValueError("return_logits=False computes only the loss, which needs targets")
+    return chunked_cross_entropy(x.flatten(0, 1), weight, targets.flatten())
 
 # %% ../nbs/03_gpt.ipynb #8e9bb55f
 @patch
@@ -143,43 +163,6 @@ def flops_per_token(
     Q = config.n_embd // config.n_head
     T = block_size or config.block_size
     return 6 * N + 12 * L * H * Q * T
-
-# %% ../nbs/03_gpt.ipynb #d87771d8
-@patch
-def forward(
-    self: GPT,
-    idx,  # token ids (B, T)
-    targets=None,  # the next token at each position (B, T), -1 where it doesn't count
-    return_logits=True,  # False computes the loss alone, in chunks, with less memory
-):
-    "Logits (B, T, V) and the mean cross-entropy in nats; None for what was not asked for."
-    if return_logits:
-        return self._orig_forward(idx, targets)  # patch keeps the method of the class as _orig_
-    if targets is None:
-        raise ValueError("return_logits=False computes only the loss, which needs targets")
-    x = self.hidden(idx)  # (B, T, C)
-    loss = chunked_cross_entropy(x.flatten(0, 1), self.lm_head.weight, targets.flatten())
-    return None, loss
-
-# %% ../nbs/03_gpt.ipynb #1ec7a7fd
-@patch
-def hidden(
-    self: GPT,
-    idx,  # token ids (B, T)
-    cache=None,  # a KVCache with the tokens before them (appendix 16)
-):
-    "The hidden states after the final LayerNorm, (B, T, C): the input of `lm_head`."
-    if idx.dim() != 2:
-        raise ValueError(f"idx must have the shape (B, T), got {tuple(idx.shape)}")
-    T = idx.shape[1]
-    if cache is None or T > self.config.block_size:
-        return self._orig_hidden(idx)  # the method of the class, an error if T is too large
-    positions = cache.extend(T)  # (B, T)
-    x = self.transformer.wte(idx) + self.transformer.wpe(positions)  # (B, T, C)
-    x = self.transformer.drop(x)
-    for i, block in enumerate(self.transformer.h):
-        x = block(x, cache.layer(i))
-    return self.transformer.ln_f(x)
 
 # %% ../nbs/03_gpt.ipynb #newcache
 @patch

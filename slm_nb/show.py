@@ -376,7 +376,7 @@ class Diagram:
         self,
         x,  # its centre, in units
         y,  # its centre, in units
-        values,  # (rows, columns) numbers, texts or None for an empty cell
+        values,  # (rows, columns) numbers, texts or None for an empty cell; or a tensor
         rows=None,  # texts to the left of the rows
         columns=None,  # texts above the columns
         title="",  # a text above all that
@@ -388,7 +388,9 @@ class Diagram:
         "Draw a matrix as a grid of cells with their values."
         import matplotlib.pyplot as plt
 
-        values = [list(row) for row in values]
+        if hasattr(values, "tolist"):  # a tensor or an array
+            values = values.tolist()
+        values = [row.tolist() if hasattr(row, "tolist") else list(row) for row in values]
         n_rows = len(values)
         n_columns = len(values[0])
         width = n_columns * cell[0]
@@ -437,11 +439,11 @@ def model_map(
 
     d = Diagram(31, 25)
     if highlight == "model":
-        d.box(9, 13.2, "", 15.4, 17.7, "orange", bold=True)
+        d.box(9, 13.15, "", 15.4, 17.4, "orange", bold=True)
         d.label(1.7, 18.2, "03  GPT", bold=True, align="left")
-    text = d.box(9, 0.9, '"Once upon a time, a little fox"', 14, 1.3, "white")
-    ids = d.box(9, 2.9, "00  tokenizer", 9, 1.3, color("tokenize"), bold=bold("tokenize"))
-    emb = d.box(9, 5.4, "token + position embeddings", 11, 1.3, "white")
+    text = d.box(9, 0.8, '"Once upon a time, a little fox"', 14, 1.3, "white")
+    ids = d.box(9, 2.7, "00  tokenizer", 9, 1.3, color("tokenize"), bold=bold("tokenize"))
+    emb = d.box(9, 5.5, "token + position embeddings", 11, 1.3, "white")
     fill = "orange" if highlight == "block" else "white"
     d.box(9, 12.1, "", 13.4, 9.6, fill, bold=bold("block"), dashed=not bold("block"))
     d.label(2.6, 7.9, "02  block", align="left", bold=bold("block"))
@@ -452,18 +454,20 @@ def model_map(
     norm2 = d.box(9, 13.1, "LayerNorm", 7, 1.1, "white")
     mlp = d.box(9, 14.5, "feed-forward network", 9, 1.1, "white")
     add2 = d.box(9, 15.9, "+", 1.1, 1.1, "white")
-    norm3 = d.box(9, 19.2, "LayerNorm", 7, 1.1, "white")
-    head = d.box(9, 21.1, "output layer (lm_head)", 9, 1.3, "white")
-    logits = d.box(9, 23.7, "logits: a score for each token\nof the vocabulary", 12, 1.9, "white")
+    norm3 = d.box(9, 19.1, "LayerNorm", 7, 1.1, "white")
+    head = d.box(9, 20.8, "output layer (lm_head)", 9, 1.3, "white")
+    logits = d.box(9, 23.9, "logits: a score for each token\nof the vocabulary", 12, 1.9, "white")
     d.arrow(text, ids)
-    d.arrow(ids, emb, text="token ids (B, T)")
+    d.arrow(ids, emb)
+    d.label(9.3, 3.9, "token ids (B, T)", size=7, color="#555555", align="left")
     d.arrow(emb, norm1)
     d.label(9.3, 6.65, "(B, T, C)", size=7, color="#555555", align="left")
     for a, b in ((norm1, attn), (attn, add1), (add1, norm2), (norm2, mlp), (mlp, add2)):
         d.arrow(a, b)
     d.arrow(add2, norm3, text="(B, T, C)")
     d.arrow(norm3, head)
-    d.arrow(head, logits, text="(B, T, V)")
+    d.arrow(head, logits)
+    d.label(9.3, 22.4, "(B, T, V)", size=7, color="#555555", align="left")
     d.arrow((9, 7.4), (14.4, 7.4), (14.4, 11.7), add1.right)
     d.arrow((9, 12.4), (14.4, 12.4), (14.4, 15.9), add2.right)
     train = d.box(
@@ -477,7 +481,7 @@ def model_map(
     )
     sample = d.box(
         24,
-        23.7,
+        23.9,
         "05  generation\nchoose the next token, repeat",
         11,
         1.9,
@@ -485,9 +489,9 @@ def model_map(
         bold=bold("sample"),
     )
     d.arrow(logits, sample)
-    d.arrow(logits.right, (17.6, 23.7), (17.6, 19.6), train.left)
-    d.arrow(sample.right, (30.4, 23.7), (30.4, 0.9), text.right)
+    d.arrow(logits.right, (17.6, 23.9), (17.6, 19.6), train.left)
+    d.arrow(sample.right, (30.4, 23.9), (30.4, 0.8), text.right)
     if highlight != "model":
         d.label(17.4, 12.1, "03  the whole model", size=8, align="left")
-        d.arrow((17.0, 4.7), (16.8, 4.7), (16.8, 19.0), (17.0, 19.0), head=False)
+        d.arrow((16.4, 4.85), (16.8, 4.85), (16.8, 21.45), (16.4, 21.45), head=False)
     return d
