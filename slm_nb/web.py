@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['PAGE_DTYPES', 'SCRIPTS', 'SINGLE_LIMIT', 'SNAPSHOT_LIMIT', 'CHROMIUMS', 'quantize_rows', 'pack_weights',
            'page_source', 'embed_file', 'docs_address', 'render_page', 'page_files', 'page_snapshots', 'single_page',
-           'write_page', 'live_widget', 'find_browser', 'browser_problem', 'PageInBrowser']
+           'write_page', 'needs_server', 'describe_page', 'live_widget', 'find_browser', 'browser_problem',
+           'PageInBrowser']
 
 # %% ../nbs/40_web.ipynb #webimpor
 import base64
@@ -227,6 +228,25 @@ def write_page(
 
 def _write_bytes(path, content):
     atomic_write(path, lambda temporary: temporary.write_bytes(content))
+
+
+def needs_server(
+    path,  # the index.html that write_page has written
+):
+    "Whether a page has its files beside it, which a browser only reads from a server."
+    return b'data-files="[]"' not in Path(path).read_bytes()[:1000]
+
+
+def describe_page(
+    path,  # the index.html that write_page has written
+):
+    "Lines that say where a page is and how to open it."
+    path = Path(path)
+    if needs_server(path):
+        size = sum(file.stat().st_size for file in path.parent.iterdir()) / 1e6
+        command = f"python -m http.server --directory {path.parent}"
+        return f"page: {path.parent}, {size:.1f} MB\nserve it with: {command}"
+    return f"page: {path}, {path.stat().st_size / 1e6:.1f} MB (open it in a browser)"
 
 # %% ../nbs/40_web.ipynb #webwidge
 def live_widget(

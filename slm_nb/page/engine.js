@@ -98,8 +98,8 @@ class Kernel {
   // y[v][row] = sum over the columns of w[row][column] * x[v][column], for n vectors
   matmul(w, stride, rows, columns, x, xStride, y, yStride, n) {
     if (this.wasm) {
-      const sizes = [4 * w, 4 * stride, rows, columns, 4 * x, 4 * xStride, 4 * y, 4 * yStride];
-      this.wasm.matmul_f32(...sizes, n);
+      this.wasm.matmul_f32(
+        4 * w, 4 * stride, rows, columns, 4 * x, 4 * xStride, 4 * y, 4 * yStride, n);
       return;
     }
     const f = this.floats;
@@ -125,8 +125,8 @@ class Kernel {
   // The same for w in int8 and x in int16; y are exact sums in int32.
   matmulInt8(w, stride, rows, columns, x, xStride, y, yStride, n) {
     if (this.wasm) {
-      const sizes = [4 * w, stride, rows, columns, 4 * x, 4 * xStride, 4 * y, 4 * yStride];
-      this.wasm.matmul_i8(...sizes, n);
+      this.wasm.matmul_i8(
+        4 * w, stride, rows, columns, 4 * x, 4 * xStride, 4 * y, 4 * yStride, n);
       return;
     }
     for (let v = 0; v < n; v++) {

@@ -236,3 +236,22 @@ function readWeights(bytes, config, name, id = null) {
   }
   return weights;
 }
+
+// The weights of a model that has not been trained, distributed as in chapter 03.
+function randomWeights(config) {
+  const random = makeRandom(0);
+  const gauss = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  const weights = new Map();
+  for (const [name, shape] of expectedTensors(config)) {
+    const values = new Float32Array(shape.reduce((a, b) => a * b));
+    if (shape.length === 2) {
+      const isLast = name.endsWith("c_proj.weight");
+      const deviation = isLast ? 0.02 / Math.sqrt(2 * config.n_layer) : 0.02;
+      values.forEach((_, i) => (values[i] = deviation * gauss()));
+    } else if (name.endsWith(".weight")) {
+      values.fill(1); // of a LayerNorm
+    }
+    weights.set(name, { dtype: "F32", values, scale: null });
+  }
+  return weights;
+}

@@ -5,6 +5,9 @@ const SLICE = 12; // milliseconds of computing, after which the page may draw an
 const N_BARS = 10;
 const N_LENS = 5;
 const MOST_HISTORY = 200;
+const FIRST_STORY =
+  "Once upon a time, there was a tiny fox named Max. He had a red ball. One sunny day, it was " +
+  'lost at the park. "Where is my ball?" he';
 
 const $ = (id) => document.getElementById(id);
 const docs = document.documentElement.dataset.docs;
@@ -304,6 +307,12 @@ function stop() {
   }
 }
 
+// End whatever is being computed.
+function interrupt() {
+  stop();
+  page.version++;
+}
+
 function clamp(input, otherwise) {
   const value = Number(input.value);
   const isNumber = input.value !== "" && Number.isFinite(value);
@@ -491,7 +500,10 @@ function drawBars() {
   const all = filterLogits(logits, { temperature: sampling.temperature || 1 });
   const truth = page.truths[page.selected];
   const order = topIndices(all, N_BARS);
-  const bars = order.map((id) => makeBar(id, all[id], kept[id], truth));
+  // the longest bar or mark fills the width
+  const trueOf = (id) => (truth && truth.probs.get(id)) || 0;
+  const longest = Math.max(...order.map((id) => Math.max(all[id], kept[id], trueOf(id))));
+  const bars = order.map((id) => makeBar(id, all[id], kept[id], truth, longest));
   $("bars").replaceChildren(...bars);
   $("next-after").textContent = label(page.ids[page.selected]);
   const n = kept.reduce((count, p) => count + (p > 0 ? 1 : 0), 0);
@@ -508,11 +520,11 @@ function topIndices(values, n) {
   return order.slice(0, n);
 }
 
-function makeBar(id, p, kept, truth) {
+function makeBar(id, p, kept, truth, longest) {
   const bar = make("span", { class: "bar" });
   const add = (name, width) => {
     const part = make("span", { class: name });
-    part.style.setProperty("--p", width);
+    part.style.setProperty("--p", width / longest);
     bar.append(part);
   };
   add("all", p);
@@ -645,10 +657,11 @@ function drawMap(hovered = null) {
   if (hasLabels) {
     context.textAlign = "right";
     names.forEach((name, t) => context.fillText(name, margin - 4, margin + (t + 0.5) * cell));
+    context.textAlign = "left";
     names.forEach((name, k) => {
       context.save();
       context.translate(margin + (k + 0.5) * cell, margin - 4);
-      context.rotate(Math.PI / 2);
+      context.rotate(-Math.PI / 2);
       context.fillText(name, 0, 0);
       context.restore();
     });
@@ -792,9 +805,10 @@ async function openRun(files, name) {
     }
   }
   snapshots.sort((a, b) => a.step - b.step);
+  const untrained = () => new Model(run.model, randomWeights(run.model), page.wasm);
+  snapshots.unshift({ name: "untrained, with new random weights", model: untrained });
   snapshots.push({ name: "trained", model: () => model });
-  stop();
-  page.version++;
+  interrupt();
   const book = run.entropyFloor !== null && page.storybook ? new Storybook(page.storybook) : null;
   Object.assign(page, { run, tokenizer, book, model, snapshots, history: [] });
   Object.assign(page, { nats: [], truths: [], baseline: null, layer: 0, head: 0 });
@@ -811,7 +825,6 @@ function showRun(name) {
   const slider = $("snapshot");
   slider.max = page.snapshots.length - 1;
   slider.value = page.snapshots.length - 1;
-  $("snapshots").hidden = page.snapshots.length < 2;
   $("snapshot-step").textContent = "trained";
   buildHeads();
 }
@@ -996,7 +1009,13 @@ function endTour() {
 
 // ---- Events ----
 
+// After another script has used the model, it has to process the page's text again.
+function catchUp() {
+  page.model.processAll(page.ids);
+}
+
 function select(position) {
+  catchUp();
   page.selected = Math.min(Math.max(position, windowStart()), page.ids.length - 1);
   drawTokens();
   drawTokenInfo();
@@ -1086,6 +1105,7 @@ function listen() {
     input.addEventListener("change", drawTokens);
   }
   $("sampling").addEventListener("input", () => {
+    catchUp();
     showSampling();
     drawBars();
   });
@@ -1100,6 +1120,7 @@ function listen() {
     if (button) {
       page.layer = Number(button.dataset.layer);
       page.head = Number(button.dataset.head);
+      catchUp();
       drawHeads();
       drawMap();
       drawTokens();
@@ -1175,7 +1196,7 @@ const slm = {
   decode: (ids) => page.tokenizer.decode(ids),
   // logits of the token after the last id
   logits(ids) {
-    page.version++; // a computation of the page would mix its tokens with these
+    interrupt(); // a computation of the page would mix its tokens with these
     page.model.processAll(ids);
     return plain(page.model.logits(page.model.ids.length - 1));
   },
@@ -1183,7 +1204,7 @@ const slm = {
   async generate(text, options = {}) {
     const { maxNewTokens = 200, temperature = 0.8, topK = 0, topP = 1, minP = 0 } = options;
     const { seed = 1, stopAtEnd = true } = options;
-    page.version++;
+    interrupt();
     const ids = slm.encode(text);
     const sampling = { temperature, topK, topP, minP, seed };
     const all = { maxNewTokens, stopAtEnd, isStopped: () => false, ...sampling };
@@ -1213,7 +1234,7 @@ async function start() {
   await openRun(files, document.title.split(":")[0]);
   listen();
   if (!readLink()) {
-    $("text").value = page.book ? "Once upon a time, there was a" : "Once upon a time";
+    $("text").value = page.book ? FIRST_STORY : "Once upon a time";
   }
   showSampling();
   await setIds(typed());
