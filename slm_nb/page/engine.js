@@ -65,7 +65,9 @@ class Tokenizer {
 
   // The bytes of a token; none for a special token or an unknown id.
   bytes(id) {
-    return Uint8Array.from(this.tokens[id] || "", (character) => character.charCodeAt(0));
+    return Uint8Array.from(this.tokens[id] || "", (character) =>
+      character.charCodeAt(0),
+    );
   }
 
   decode(ids) {
@@ -99,7 +101,16 @@ class Kernel {
   matmul(w, stride, rows, columns, x, xStride, y, yStride, n) {
     if (this.wasm) {
       this.wasm.matmul_f32(
-        4 * w, 4 * stride, rows, columns, 4 * x, 4 * xStride, 4 * y, 4 * yStride, n);
+        4 * w,
+        4 * stride,
+        rows,
+        columns,
+        4 * x,
+        4 * xStride,
+        4 * y,
+        4 * yStride,
+        n,
+      );
       return;
     }
     const f = this.floats;
@@ -126,7 +137,16 @@ class Kernel {
   matmulInt8(w, stride, rows, columns, x, xStride, y, yStride, n) {
     if (this.wasm) {
       this.wasm.matmul_i8(
-        4 * w, stride, rows, columns, 4 * x, 4 * xStride, 4 * y, 4 * yStride, n);
+        4 * w,
+        stride,
+        rows,
+        columns,
+        4 * x,
+        4 * xStride,
+        4 * y,
+        4 * yStride,
+        n,
+      );
       return;
     }
     for (let v = 0; v < n; v++) {
@@ -150,12 +170,19 @@ class Model {
   // config as in GPTConfig; tensors: a Map as from checkWeights; wasm: a module, or null
   constructor(config, tensors, wasm) {
     this.config = config;
-    const { n_layer: L, n_head: H, n_embd: C, block_size: T, vocab_size: V } = config;
+    const {
+      n_layer: L,
+      n_head: H,
+      n_embd: C,
+      block_size: T,
+      vocab_size: V,
+    } = config;
     this.headSize = C / H;
     this.headStride = roundUp(this.headSize, 4);
     this.timeStride = roundUp(T, 4);
     this.nFloats = 0;
-    const matrix = (name, rows, columns) => this.place(tensors, name, rows, columns);
+    const matrix = (name, rows, columns) =>
+      this.place(tensors, name, rows, columns);
     const vector = (name, n) => this.place(tensors, name, 1, n);
     this.wte = matrix("transformer.wte.weight", V, C);
     this.wpe = matrix("transformer.wpe.weight", T, C);
@@ -210,7 +237,14 @@ class Model {
     const int8 = tensors.get(name).dtype === "I8";
     const stride = roundUp(columns, int8 ? 16 : 4);
     const size = roundUp(rows, 4) * stride;
-    return { name, rows, columns, stride, int8, at: this.allocate(int8 ? size / 4 : size) };
+    return {
+      name,
+      rows,
+      columns,
+      stride,
+      int8,
+      at: this.allocate(int8 ? size / 4 : size),
+    };
   }
 
   placeNorm(tensors, name, n) {
@@ -222,7 +256,12 @@ class Model {
   load(tensors) {
     const placed = [this.wte, this.wpe, this.lnF.weight, this.lnF.bias];
     for (const block of this.blocks) {
-      placed.push(block.ln1.weight, block.ln1.bias, block.ln2.weight, block.ln2.bias);
+      placed.push(
+        block.ln1.weight,
+        block.ln1.bias,
+        block.ln2.weight,
+        block.ln2.bias,
+      );
       placed.push(...Object.values(block).filter((each) => each && each.name));
     }
     for (const m of placed) {
@@ -359,12 +398,26 @@ class Model {
       for (let v = 0; v < n; v++) {
         this.attend(layer, start + v, v);
       }
-      this.linear(block.attnProj, block.attnProjBias, this.context, this.out, this.width, n);
+      this.linear(
+        block.attnProj,
+        block.attnProjBias,
+        this.context,
+        this.out,
+        this.width,
+        n,
+      );
       this.addToStream(n);
       this.layerNorm(this.x, block.ln2, this.h, n);
       this.linear(block.cFc, block.cFcBias, this.h, this.out, this.width, n);
       this.activate(this.out, this.h, n);
-      this.linear(block.mlpProj, block.mlpProjBias, this.h, this.out, this.width, n);
+      this.linear(
+        block.mlpProj,
+        block.mlpProjBias,
+        this.h,
+        this.out,
+        this.width,
+        n,
+      );
       this.addToStream(n);
     }
     this.keepStream(L, start, n);
@@ -390,13 +443,26 @@ class Model {
       // the padding of the keys is zero, so that it doesn't matter what follows the query
       this.kernel.matmul(keys, headStride, T, headStride, q, 0, this.scores, 0, 1);
       this.softmaxScores(T);
-      this.attention[position].set(f.subarray(this.scores, this.scores + T), (layer * H + head) * T);
+      this.attention[position].set(
+        f.subarray(this.scores, this.scores + T),
+        (layer * H + head) * T,
+      );
       if (block.headOff[head]) {
         f.fill(0, this.scores, this.scores + T);
       }
       // writes up to three numbers too many, which the next head overwrites
       const y = context + head * size;
-      this.kernel.matmul(values, timeStride, size, roundUp(T, 4), this.scores, 0, y, 0, 1);
+      this.kernel.matmul(
+        values,
+        timeStride,
+        size,
+        roundUp(T, 4),
+        this.scores,
+        0,
+        y,
+        0,
+        1,
+      );
     }
     f.fill(0, context + C, context + roundUp(C, 16));
   }
@@ -502,7 +568,9 @@ function geluErf(x) {
 }
 
 function geluTanh(x) {
-  return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+  return (
+    0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))
+  );
 }
 
 // ---- Sampling (chapter 05) ----
@@ -523,7 +591,10 @@ function logSoftmax(logits) {
 }
 
 // Probabilities after temperature, top-k, top-p and min-p, in this order; 0 for an excluded token.
-function filterLogits(logits, { temperature = 1, topK = 0, topP = 1, minP = 0 } = {}) {
+function filterLogits(
+  logits,
+  { temperature = 1, topK = 0, topP = 1, minP = 0 } = {},
+) {
   const n = logits.length;
   const probs = new Float64Array(n);
   if (temperature === 0) {

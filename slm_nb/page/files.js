@@ -25,8 +25,14 @@ function readConfig(bytes) {
   }
   const config = {};
   for (const name of ["vocab_size", "block_size", "n_layer", "n_head", "n_embd"]) {
-    if (!Number.isSafeInteger(model[name]) || model[name] < 1 || model[name] > 1e6) {
-      throw new Error(`config.json: ${name} must be a whole number from 1 to 1,000,000`);
+    if (
+      !Number.isSafeInteger(model[name]) ||
+      model[name] < 1 ||
+      model[name] > 1e6
+    ) {
+      throw new Error(
+        `config.json: ${name} must be a whole number from 1 to 1,000,000`,
+      );
     }
     config[name] = model[name];
   }
@@ -43,7 +49,9 @@ function readConfig(bytes) {
   config.activation = model.activation;
   const count = expectedTensors(config, true);
   if (count > MOST_PARAMETERS) {
-    throw new Error(`the model is too large for a page: it has ${Math.round(count / 1e6)} M parameters`);
+    throw new Error(
+      `the model is too large for a page: it has ${Math.round(count / 1e6)} M parameters`,
+    );
   }
   const floor = content.entropy_floor;
   const isKnown = typeof floor === "number" && Number.isFinite(floor) && floor >= 0;
@@ -63,7 +71,12 @@ function checkTokenizer(content) {
     fail("ranks must be a list of at most 1,000,000 tokens");
   }
   const tokens = content.ranks.map((token) => {
-    if (typeof token !== "string" || !/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(token)) {
+    if (
+      typeof token !== "string" ||
+      !/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(
+        token,
+      )
+    ) {
       fail("a token is not in base64");
     }
     return atob(token);
@@ -78,7 +91,11 @@ function checkTokenizer(content) {
     }
   }
   const special = content.special_tokens;
-  if (special === null || typeof special !== "object" || !Object.hasOwn(special, END_OF_TEXT)) {
+  if (
+    special === null ||
+    typeof special !== "object" ||
+    !Object.hasOwn(special, END_OF_TEXT)
+  ) {
     fail(`${END_OF_TEXT} is missing`);
   }
   const ids = Object.values(special).sort((a, b) => a - b);
@@ -101,7 +118,10 @@ function expectedTensors(config, countOnly = false) {
     ["mlp.c_proj", [C, 4 * C]],
   ];
   if (countOnly) {
-    const perBlock = parts.reduce((sum, [, shape]) => sum + shape.reduce((a, b) => a * b), 0);
+    const perBlock = parts.reduce(
+      (sum, [, shape]) => sum + shape.reduce((a, b) => a * b),
+      0,
+    );
     return (V + T) * C + L * perBlock;
   }
   const shapes = new Map();
@@ -111,7 +131,9 @@ function expectedTensors(config, countOnly = false) {
   for (let layer = 0; layer < L; layer++) {
     for (const [name, shape] of parts) {
       const where = `transformer.h.${layer}.${name}`;
-      vectors.forEach((kind) => shapes.set(`${where}.${kind}`, kind === "bias" ? [shape[0]] : shape));
+      vectors.forEach((kind) =>
+        shapes.set(`${where}.${kind}`, kind === "bias" ? [shape[0]] : shape),
+      );
     }
   }
   return shapes;
@@ -156,10 +178,17 @@ function readHeader(bytes, name) {
     if (end > size || end - start !== expected) {
       fail(`the size of ${key.slice(0, 80)} doesn't match its shape`);
     }
-    tensors.set(key, { dtype, shape, start: 8 + length + start, end: 8 + length + end });
+    tensors.set(key, {
+      dtype,
+      shape,
+      start: 8 + length + start,
+      end: 8 + length + end,
+    });
   }
   let last = 8 + length;
-  for (const { start, end } of [...tensors.values()].sort((a, b) => a.start - b.start || a.end - b.end)) {
+  for (const { start, end } of [...tensors.values()].sort(
+    (a, b) => a.start - b.start || a.end - b.end,
+  )) {
     if (start !== last) {
       fail("its tensors overlap or leave gaps");
     }
@@ -178,7 +207,9 @@ function halfToFloat(half) {
   if (exponent === 31) {
     return fraction ? NaN : sign * Infinity;
   }
-  return exponent ? sign * 2 ** (exponent - 25) * (1024 + fraction) : sign * 2 ** -24 * fraction;
+  return exponent
+    ? sign * 2 ** (exponent - 25) * (1024 + fraction)
+    : sign * 2 ** -24 * fraction;
 }
 
 // The numbers of one tensor: Int8Array for I8, else Float32Array.
@@ -198,6 +229,16 @@ function readTensor(bytes, { dtype, start, end }) {
   return new Float32Array(words.buffer);
 }
 
+// A loop, because a call of a function for each of 51 million weights takes a second.
+function areFinite(values) {
+  for (let i = 0; i < values.length; i++) {
+    if (!(Math.abs(values[i]) < Infinity)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // The weights of a model: a Map of name -> {dtype, values, scale}. An int8 matrix has a second
 // tensor, NAME.scale, with a factor for each row.
 function readWeights(bytes, config, name, id = null) {
@@ -212,27 +253,38 @@ function readWeights(bytes, config, name, id = null) {
       throw new Error(`${name} is from another model: it has no ${key}`);
     }
     if (entry.shape.join() !== shape.join()) {
-      throw new Error(`${name} is from another model: ${key} has the shape (${entry.shape.join(", ")}), expected (${shape.join(", ")})`);
+      throw new Error(
+        `${name} is from another model: ${key} has the shape (${entry.shape.join(", ")}), expected (${shape.join(", ")})`,
+      );
     }
     const values = readTensor(bytes, entry);
     tensors.delete(key);
     let scale = null;
     if (entry.dtype === "I8") {
       const factors = tensors.get(`${key}.scale`);
-      if (shape.length !== 2 || !factors || factors.dtype !== "F32" || factors.shape.join() !== String(shape[0])) {
-        throw new Error(`${name}: ${key} in int8 needs ${key}.scale with ${shape[0]} numbers`);
+      if (
+        shape.length !== 2 ||
+        !factors ||
+        factors.dtype !== "F32" ||
+        factors.shape.join() !== String(shape[0])
+      ) {
+        throw new Error(
+          `${name}: ${key} in int8 needs ${key}.scale with ${shape[0]} numbers`,
+        );
       }
       scale = readTensor(bytes, factors);
       tensors.delete(`${key}.scale`);
     }
-    if (!(scale || values).every(Number.isFinite)) {
+    if (!areFinite(scale || values)) {
       throw new Error(`${name}: ${key} contains numbers that aren't finite`);
     }
     weights.set(key, { dtype: entry.dtype, values, scale });
   }
   if (tensors.size > 0) {
     const other = tensors.keys().next().value.slice(0, 80);
-    throw new Error(`${name} is from another model: it has an unknown tensor ${other}`);
+    throw new Error(
+      `${name} is from another model: it has an unknown tensor ${other}`,
+    );
   }
   return weights;
 }
@@ -240,7 +292,8 @@ function readWeights(bytes, config, name, id = null) {
 // The weights of a model that has not been trained, distributed as in chapter 03.
 function randomWeights(config) {
   const random = makeRandom(0);
-  const gauss = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  const gauss = () =>
+    Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
   const weights = new Map();
   for (const [name, shape] of expectedTensors(config)) {
     const values = new Float32Array(shape.reduce((a, b) => a * b));

@@ -31,7 +31,8 @@ function makeSvg(tag, attributes) {
 }
 
 const number = (x, digits = 2) => x.toFixed(digits);
-const percent = (p) => (p >= 0.001 || p === 0 ? `${(100 * p).toFixed(1)}%` : "<0.1%");
+const percent = (p) =>
+  p >= 0.001 || p === 0 ? `${(100 * p).toFixed(1)}%` : "<0.1%";
 
 // Let the browser draw and handle events; unlike a timer it doesn't wait for milliseconds.
 const channel = new MessageChannel();
@@ -84,13 +85,17 @@ function label(id) {
   }
   const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
   if (text.includes("\ufffd")) {
-    return Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
+    return Array.from(
+      bytes,
+      (byte) => `\\x${byte.toString(16).padStart(2, "0")}`,
+    ).join("");
   }
   return text.replaceAll(" ", "·").replaceAll("\n", "⏎");
 }
 
 // The first position that the model sees: it has a limited context window.
-const windowStart = () => Math.max(0, page.ids.length - page.model.config.block_size);
+const windowStart = () =>
+  Math.max(0, page.ids.length - page.model.config.block_size);
 
 // ---- Computing, in slices ----
 
@@ -145,8 +150,10 @@ function* computeTruths() {
   }
 }
 
-const isAblated = () => page.model.blocks.some((block) => block.off || block.headOff.some(Boolean));
-const mean = (values) => values.reduce((a, b) => a + b, 0) / Math.max(1, values.length);
+const isAblated = () =>
+  page.model.blocks.some((block) => block.off || block.headOff.some(Boolean));
+const mean = (values) =>
+  values.reduce((a, b) => a + b, 0) / Math.max(1, values.length);
 
 // The loss of the text with nothing switched off.
 function* computeBaseline() {
@@ -188,7 +195,10 @@ function* computeAll() {
 // Compute everything for the present text and draw it.
 async function refresh() {
   const version = ++page.version;
-  page.selected = Math.min(Math.max(page.selected, windowStart()), page.ids.length - 1);
+  page.selected = Math.min(
+    Math.max(page.selected, windowStart()),
+    page.ids.length - 1,
+  );
   if (isAblated()) {
     page.baseline = null;
   }
@@ -229,7 +239,10 @@ function undo() {
   }
 }
 
-const typed = () => [page.tokenizer.endOfText, ...page.tokenizer.encode($("text").value)];
+const typed = () => [
+  page.tokenizer.endOfText,
+  ...page.tokenizer.encode($("text").value),
+];
 
 function onType() {
   stop();
@@ -255,7 +268,10 @@ async function* generateIds(ids, options) {
         began = performance.now();
       }
     }
-    const id = sampleToken(filterLogits(model.logits(model.ids.length - 1), sampling), random);
+    const id = sampleToken(
+      filterLogits(model.logits(model.ids.length - 1), sampling),
+      random,
+    );
     ids.push(id);
     yield id;
     if (stopAtEnd && id === page.tokenizer.endOfText) {
@@ -316,7 +332,9 @@ function interrupt() {
 function clamp(input, otherwise) {
   const value = Number(input.value);
   const isNumber = input.value !== "" && Number.isFinite(value);
-  const valid = isNumber ? Math.min(Math.max(Math.round(value), input.min), input.max) : otherwise;
+  const valid = isNumber
+    ? Math.min(Math.max(Math.round(value), input.min), input.max)
+    : otherwise;
   input.value = valid;
   return Number(valid);
 }
@@ -367,7 +385,8 @@ function drawTokens() {
       class: `token${position < start ? " before" : ""}`,
       role: "option",
       "aria-selected": isSelected,
-      "aria-label": nats === undefined ? name : `${name}, surprisal ${number(nats)} nats`,
+      "aria-label":
+        nats === undefined ? name : `${name}, surprisal ${number(nats)} nats`,
       tabindex: isSelected ? 0 : -1,
       "data-position": position,
     });
@@ -376,7 +395,10 @@ function drawTokens() {
     element.style.setProperty("--surprisal", strength);
     if (weights) {
       element.classList.add("attention");
-      element.style.setProperty("--weight", 85 * (weights[position - start] || 0));
+      element.style.setProperty(
+        "--weight",
+        85 * Math.sqrt(weights[position - start] || 0),
+      );
     }
     return element;
   });
@@ -393,22 +415,32 @@ function drawTokenInfo() {
   const position = page.selected;
   const id = page.ids[position];
   const info = $("token-info");
-  info.replaceChildren(make("b", {}, label(id)), `: token ${id} at position ${position}`);
+  info.replaceChildren(
+    make("b", {}, label(id)),
+    `: token ${id} at position ${position}`,
+  );
   const nats = natsOf(position);
   if (nats !== undefined) {
-    info.append(`; surprisal ${number(nats)} nats, probability ${percent(Math.exp(-nats))}`);
+    info.append(
+      `; surprisal ${number(nats)} nats, probability ${percent(Math.exp(-nats))}`,
+    );
   }
   const truth = page.truths[position - 1];
   if (truth && truth.probs.size) {
     const p = truth.probs.get(id) || 0;
-    info.append(`; true probability ${percent(p)}; true entropy ${number(entropy(truth.probs))} nats`);
+    info.append(
+      `; true probability ${percent(p)}; true entropy ${number(entropy(truth.probs))} nats`,
+    );
   }
 }
 
 function drawChart() {
   const start = windowStart();
   const n = page.ids.length - 1 - start;
-  const svg = makeSvg("svg", { viewBox: "0 0 600 110", preserveAspectRatio: "none" });
+  const svg = makeSvg("svg", {
+    viewBox: "0 0 600 110",
+    preserveAspectRatio: "none",
+  });
   const heights = page.nats.slice(1);
   const truths = page.truths.slice(start, start + n);
   const entropies = truths.map(({ probs }) => (probs.size ? entropy(probs) : null));
@@ -418,8 +450,15 @@ function drawChart() {
   svg.append(makeSvg("line", { class: "axis", x1: 0, x2: 600, y1: 100, y2: 100 }));
   heights.forEach((nats, i) => {
     const isSelected = start + 1 + i === page.selected;
-    const size = { x: i * width + width * 0.15, y: y(nats), width: width * 0.7, height: 100 - y(nats) };
-    svg.append(makeSvg("rect", { class: isSelected ? "selected" : "model", ...size }));
+    const size = {
+      x: i * width + width * 0.15,
+      y: y(nats),
+      width: width * 0.7,
+      height: 100 - y(nats),
+    };
+    svg.append(
+      makeSvg("rect", { class: isSelected ? "selected" : "model", ...size }),
+    );
     if (entropies[i] !== null && entropies[i] !== undefined) {
       const at = y(entropies[i]);
       const ends = { x1: i * width, x2: (i + 1) * width, y1: at, y2: at };
@@ -432,9 +471,16 @@ function drawChart() {
     "aria-label",
     `Surprisal of ${n} tokens, from 0 to ${number(top)} nats, mean ${number(loss)}`,
   );
-  const legend = [make("span", { class: "key-model" }, "■"), ` surprisal of each token (the chart ends at ${number(top, 1)} nats)`];
+  const legend = [
+    make("span", { class: "key-model" }, "■"),
+    ` surprisal of each token (the chart ends at ${number(top, 1)} nats)`,
+  ];
   if (page.book) {
-    legend.push(", ", make("span", { class: "key-true" }, "▬"), " true entropy before it");
+    legend.push(
+      ", ",
+      make("span", { class: "key-true" }, "▬"),
+      " true entropy before it",
+    );
   }
   $("legend").replaceChildren(...(n > 0 ? legend : []));
   drawLoss(loss, entropies, n);
@@ -483,7 +529,9 @@ function describeStory() {
   const last = page.truths.at(-1);
   if (page.ids.length > 1 && page.ids.at(-1) === end) {
     const before = page.truths.at(-2);
-    return before.probs.has(end) ? "a complete, valid story" : "not valid: the story ends too early";
+    return before.probs.has(end)
+      ? "a complete, valid story"
+      : "not valid: the story ends too early";
   }
   if (last && last.probs.has(end)) {
     return "a complete, valid story; it can end here";
@@ -502,7 +550,9 @@ function drawBars() {
   const order = topIndices(all, N_BARS);
   // the longest bar or mark fills the width
   const trueOf = (id) => (truth && truth.probs.get(id)) || 0;
-  const longest = Math.max(...order.map((id) => Math.max(all[id], kept[id], trueOf(id))));
+  const longest = Math.max(
+    ...order.map((id) => Math.max(all[id], kept[id], trueOf(id))),
+  );
   const bars = order.map((id) => makeBar(id, all[id], kept[id], truth, longest));
   $("bars").replaceChildren(...bars);
   $("next-after").textContent = label(page.ids[page.selected]);
@@ -514,10 +564,21 @@ function drawBars() {
   $("next-note").textContent = note;
 }
 
+// The indices of the n largest values, the largest first.
 function topIndices(values, n) {
-  const order = Array.from(values.keys());
-  order.sort((a, b) => values[b] - values[a] || a - b);
-  return order.slice(0, n);
+  const top = [];
+  for (let i = 0; i < values.length; i++) {
+    if (top.length === n && values[i] <= values[top[n - 1]]) {
+      continue;
+    }
+    let place = top.length;
+    while (place > 0 && values[i] > values[top[place - 1]]) {
+      place--;
+    }
+    top.splice(place, 0, i);
+    top.length = Math.min(top.length, n);
+  }
+  return top;
 }
 
 function makeBar(id, p, kept, truth, longest) {
@@ -551,14 +612,20 @@ function makeBar(id, p, kept, truth, longest) {
     },
     make("span", { class: "label" }, label(id)),
     bar,
-    make("span", { class: "number" }, isExcluded ? `${percent(p)} excluded` : percent(kept)),
+    make(
+      "span",
+      { class: "number" },
+      isExcluded ? `${percent(p)} excluded` : percent(kept),
+    ),
   );
   return make("li", {}, button);
 }
 
 // The colour of a weight: an opacity of the accent colour.
 function accent() {
-  const color = getComputedStyle(document.documentElement).getPropertyValue("--accent").trim();
+  const color = getComputedStyle(document.documentElement)
+    .getPropertyValue("--accent")
+    .trim();
   return [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
 }
 
@@ -567,11 +634,15 @@ function paintMap(canvas, rows, rgb) {
   canvas.width = T;
   canvas.height = T;
   const image = new ImageData(T, T);
-  rows.forEach((row, t) => {
-    row.forEach((weight, k) => {
-      image.data.set([...rgb, Math.round(255 * weight ** 0.7)], 4 * (t * T + k));
-    });
-  });
+  for (let t = 0; t < T; t++) {
+    for (let k = 0; k <= t; k++) {
+      const at = 4 * (t * T + k);
+      image.data[at] = rgb[0];
+      image.data[at + 1] = rgb[1];
+      image.data[at + 2] = rgb[2];
+      image.data[at + 3] = 255 * Math.sqrt(rows[t][k]); // so that small weights are visible
+    }
+  }
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
@@ -582,15 +653,30 @@ function buildHeads() {
   heads.style.gridTemplateColumns = `auto repeat(${H}, auto)`;
   heads.replaceChildren();
   for (let layer = 0; layer < L; layer++) {
-    const tick = make("input", { type: "checkbox", checked: "", "data-block": layer });
+    const tick = make("input", {
+      type: "checkbox",
+      checked: "",
+      "data-block": layer,
+    });
     heads.append(make("label", { class: "block" }, tick, ` block ${layer}`));
     for (let head = 0; head < H; head++) {
       const canvas = make("canvas", { "aria-hidden": "true" });
       const place = { "data-layer": layer, "data-head": head };
       const name = `layer ${layer}, head ${head}`;
-      const button = make("button", { type: "button", "aria-label": name, ...place }, canvas);
-      const box = make("input", { type: "checkbox", checked: "", "aria-label": `${name} is on`, ...place });
-      heads.append(make("div", { class: "head" }, button, make("label", {}, box, ` ${head}`)));
+      const button = make(
+        "button",
+        { type: "button", "aria-label": name, ...place },
+        canvas,
+      );
+      const box = make("input", {
+        type: "checkbox",
+        checked: "",
+        "aria-label": `${name} is on`,
+        ...place,
+      });
+      heads.append(
+        make("div", { class: "head" }, button, make("label", {}, box, ` ${head}`)),
+      );
     }
   }
 }
@@ -647,16 +733,23 @@ function drawMap(hovered = null) {
   const selected = page.selected - start;
   rows.forEach((row, t) => {
     row.forEach((weight, k) => {
-      context.globalAlpha = 0.05 + 0.95 * weight ** 0.7;
+      context.globalAlpha = 0.04 + 0.96 * Math.sqrt(weight);
       context.fillStyle = color("--accent");
-      context.fillRect(margin + k * cell, margin + t * cell, cell - (cell > 5 ? 1 : 0), cell - (cell > 5 ? 1 : 0));
+      context.fillRect(
+        margin + k * cell,
+        margin + t * cell,
+        cell - (cell > 5 ? 1 : 0),
+        cell - (cell > 5 ? 1 : 0),
+      );
     });
   });
   context.globalAlpha = 1;
   context.fillStyle = color("--text");
   if (hasLabels) {
     context.textAlign = "right";
-    names.forEach((name, t) => context.fillText(name, margin - 4, margin + (t + 0.5) * cell));
+    names.forEach((name, t) =>
+      context.fillText(name, margin - 4, margin + (t + 0.5) * cell),
+    );
     context.textAlign = "left";
     names.forEach((name, k) => {
       context.save();
@@ -695,7 +788,11 @@ function drawLens() {
     depths.push(softmax(page.model.logits(t, depth)));
   }
   const head = make("tr", {}, make("th", { scope: "col" }, "rank"));
-  depths.forEach((_, i) => head.append(make("th", { scope: "col" }, i ? `after block ${i - 1}` : "before block 0")));
+  depths.forEach((_, i) =>
+    head.append(
+      make("th", { scope: "col" }, i ? `after block ${i - 1}` : "before block 0"),
+    ),
+  );
   const body = [];
   const orders = depths.map((probs) => topIndices(probs, N_LENS));
   for (let rank = 0; rank < N_LENS; rank++) {
@@ -706,13 +803,26 @@ function drawLens() {
         return;
       }
       const cell = make("td", { class: id === next ? "right" : "other" });
-      cell.append(make("span", { class: "label" }, label(id)), " ", make("span", { class: "number" }, percent(probs[id])));
+      cell.append(
+        make("span", { class: "label" }, label(id)),
+        " ",
+        make("span", { class: "number" }, percent(probs[id])),
+      );
       row.append(cell);
     });
     body.push(row);
   }
   if (next !== undefined) {
-    const row = make("tr", {}, make("th", { scope: "row" }, "what follows: ", make("span", { class: "label" }, label(next))));
+    const row = make(
+      "tr",
+      {},
+      make(
+        "th",
+        { scope: "row" },
+        "what follows: ",
+        make("span", { class: "label" }, label(next)),
+      ),
+    );
     depths.forEach((probs) => row.append(make("td", {}, percent(probs[next]))));
     body.push(row);
   }
@@ -732,7 +842,9 @@ function fromBase64(text) {
 }
 
 async function decompress(bytes) {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const stream = new Blob([bytes])
+    .stream()
+    .pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
@@ -755,7 +867,10 @@ async function embeddedFiles() {
   for (const element of document.querySelectorAll("script[data-file]")) {
     const packed = fromBase64(element.textContent.trim());
     const content = await decompress(packed);
-    files.set(element.dataset.file, joinPlanes(content, Number(element.dataset.planes)));
+    files.set(
+      element.dataset.file,
+      joinPlanes(content, Number(element.dataset.planes)),
+    );
     element.remove();
   }
   const names = JSON.parse(document.documentElement.dataset.files);
@@ -764,7 +879,9 @@ async function embeddedFiles() {
     try {
       response = await fetch(name);
     } catch (error) {
-      throw new Error("this page's model is in files beside it: serve the folder with python -m http.server");
+      throw new Error(
+        "this page's model is in files beside it: serve the folder with python -m http.server",
+      );
     }
     if (!response.ok) {
       throw new Error(`${name} is missing beside this page`);
@@ -776,7 +893,9 @@ async function embeddedFiles() {
 
 function compileKernel(bytes) {
   try {
-    return bytes && WebAssembly.validate(bytes) ? new WebAssembly.Module(bytes) : null;
+    return bytes && WebAssembly.validate(bytes)
+      ? new WebAssembly.Module(bytes)
+      : null;
   } catch (error) {
     return null; // no WebAssembly, or no SIMD: plain JavaScript gives the same numbers
   }
@@ -786,30 +905,47 @@ function compileKernel(bytes) {
 async function openRun(files, name) {
   for (const needed of ["config.json", "tokenizer.json", "model.safetensors"]) {
     if (!files.has(needed)) {
-      throw new Error(`${needed} is missing: choose the folder of a run that has saved a model`);
+      throw new Error(
+        `${needed} is missing: choose the folder of a run that has saved a model`,
+      );
     }
   }
   const run = readConfig(files.get("config.json"));
-  const tokenizer = new Tokenizer(parseObject(files.get("tokenizer.json"), "tokenizer.json"));
+  const tokenizer = new Tokenizer(
+    parseObject(files.get("tokenizer.json"), "tokenizer.json"),
+  );
   if (tokenizer.size !== run.model.vocab_size) {
-    throw new Error(`tokenizer.json belongs to another run: it has ${tokenizer.size} tokens, the model's vocab_size is ${run.model.vocab_size}`);
+    throw new Error(
+      `tokenizer.json belongs to another run: it has ${tokenizer.size} tokens, the model's vocab_size is ${run.model.vocab_size}`,
+    );
   }
-  const build = (bytes, file) => new Model(run.model, readWeights(bytes, run.model, file, run.id), page.wasm);
+  const build = (bytes, file) =>
+    new Model(run.model, readWeights(bytes, run.model, file, run.id), page.wasm);
   const model = build(files.get("model.safetensors"), "model.safetensors");
   const snapshots = [];
   for (const [file, bytes] of files) {
     const match = /^(?:snapshots\/)?snapshot-(\d{1,9})\.safetensors$/.exec(file);
     if (match) {
       const step = Number(match[1]);
-      snapshots.push({ step, name: `step ${step}`, model: () => build(bytes, file) });
+      snapshots.push({
+        step,
+        name: `step ${step}`,
+        model: () => build(bytes, file),
+      });
     }
   }
   snapshots.sort((a, b) => a.step - b.step);
   const untrained = () => new Model(run.model, randomWeights(run.model), page.wasm);
-  snapshots.unshift({ name: "untrained, with new random weights", model: untrained });
+  snapshots.unshift({
+    name: "untrained, with new random weights",
+    model: untrained,
+  });
   snapshots.push({ name: "trained", model: () => model });
   interrupt();
-  const book = run.entropyFloor !== null && page.storybook ? new Storybook(page.storybook) : null;
+  const book =
+    run.entropyFloor !== null && page.storybook
+      ? new Storybook(page.storybook)
+      : null;
   Object.assign(page, { run, tokenizer, book, model, snapshots, history: [] });
   Object.assign(page, { nats: [], truths: [], baseline: null, layer: 0, head: 0 });
   showRun(name);
@@ -860,8 +996,10 @@ async function readChosen(entries) {
   const root = config.length ? config[0].path.slice(0, -1).join("/") : "";
   for (const { path, file } of entries) {
     const name = path.join("/");
-    const relative = root && name.startsWith(`${root}/`) ? name.slice(root.length + 1) : name;
-    const isWanted = /^(config\.json|tokenizer\.json|model\.safetensors|snapshots\/snapshot-\d{1,9}\.safetensors)$/;
+    const relative =
+      root && name.startsWith(`${root}/`) ? name.slice(root.length + 1) : name;
+    const isWanted =
+      /^(config\.json|tokenizer\.json|model\.safetensors|snapshots\/snapshot-\d{1,9}\.safetensors)$/;
     if (isWanted.test(relative)) {
       if (file.size > 2 ** 31) {
         throw new Error(`${relative} is too large for a page`);
@@ -889,13 +1027,17 @@ async function openChosen(entries) {
 // All files of a dropped folder.
 async function listEntry(entry, path = []) {
   if (entry.isFile) {
-    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    const file = await new Promise((resolve, reject) =>
+      entry.file(resolve, reject),
+    );
     return [{ path: [...path, entry.name], file }];
   }
   const reader = entry.createReader();
   const found = [];
   for (;;) {
-    const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    const entries = await new Promise((resolve, reject) =>
+      reader.readEntries(resolve, reject),
+    );
     if (!entries.length) {
       return found;
     }
@@ -910,7 +1052,9 @@ async function listEntry(entry, path = []) {
 async function onDrop(event) {
   event.preventDefault();
   document.body.classList.remove("drop");
-  const entries = Array.from(event.dataTransfer.items, (item) => item.webkitGetAsEntry());
+  const entries = Array.from(event.dataTransfer.items, (item) =>
+    item.webkitGetAsEntry(),
+  );
   const found = [];
   for (const entry of entries.filter(Boolean)) {
     found.push(...(await listEntry(entry)));
@@ -951,7 +1095,8 @@ function readLink() {
     }
   }
   const { n_layer: L, n_head: H } = page.model.config;
-  const place = (name, n) => Math.min(Math.max(Math.floor(Number(parts.get(name))) || 0, 0), n - 1);
+  const place = (name, n) =>
+    Math.min(Math.max(Math.floor(Number(parts.get(name))) || 0, 0), n - 1);
   page.layer = place("layer", L);
   page.head = place("head", H);
   return true;
@@ -966,9 +1111,11 @@ async function copyLink() {
   }
   try {
     await navigator.clipboard.writeText(location.href);
-    $("status").textContent = "The link is copied: it contains your text and settings.";
+    $("status").textContent =
+      "The link is copied: it contains your text and settings.";
   } catch (error) {
-    $("status").textContent = "The address of this page now contains your text and settings.";
+    $("status").textContent =
+      "The address of this page now contains your text and settings.";
   }
 }
 
@@ -1027,8 +1174,14 @@ function select(position) {
 
 function showSampling() {
   const { temperature, topK, topP, minP } = settings();
-  const texts = { temperature: number(temperature), "top-k": topK ? String(topK) : "all" };
-  Object.assign(texts, { "top-p": topP < 1 ? number(topP) : "all", "min-p": minP ? number(minP) : "all" });
+  const texts = {
+    temperature: number(temperature),
+    "top-k": topK ? String(topK) : "all",
+  };
+  Object.assign(texts, {
+    "top-p": topP < 1 ? number(topP) : "all",
+    "min-p": minP ? number(minP) : "all",
+  });
   for (const output of $("sampling").querySelectorAll("output")) {
     const id = output.htmlFor.value;
     output.textContent = texts[id];
@@ -1202,7 +1355,13 @@ const slm = {
   },
   // the prompt and its continuation
   async generate(text, options = {}) {
-    const { maxNewTokens = 200, temperature = 0.8, topK = 0, topP = 1, minP = 0 } = options;
+    const {
+      maxNewTokens = 200,
+      temperature = 0.8,
+      topK = 0,
+      topP = 1,
+      minP = 0,
+    } = options;
     const { seed = 1, stopAtEnd = true } = options;
     interrupt();
     const ids = slm.encode(text);
@@ -1214,12 +1373,20 @@ const slm = {
   // attention weights of the last ids, (T, T)
   attention(layer, head) {
     const rows = page.model.attentionMap(layer, head);
-    return rows.map((row) => [...row, ...new Array(rows.length - row.length).fill(0)]);
+    return rows.map((row) => [
+      ...row,
+      ...new Array(rows.length - row.length).fill(0),
+    ]);
   },
   // log-probabilities of the next token before the first block and after each, (n_layer + 1, V)
   lens(position = page.model.ids.length - 1) {
-    const depths = Array.from({ length: page.model.config.n_layer + 1 }, (_, depth) => depth);
-    return depths.map((depth) => plain(logSoftmax(page.model.logits(position, depth))));
+    const depths = Array.from(
+      { length: page.model.config.n_layer + 1 },
+      (_, depth) => depth,
+    );
+    return depths.map((depth) =>
+      plain(logSoftmax(page.model.logits(position, depth))),
+    );
   },
   kernel: () => (page.model.kernel.wasm ? "wasm" : "javascript"),
   page,
@@ -1228,7 +1395,10 @@ const slm = {
 async function start() {
   $("about-link").href = `${docs}/web.html`;
   const files = await embeddedFiles();
-  page.wasm = location.hash === "#javascript" ? null : compileKernel(files.get("matvec.wasm"));
+  page.wasm =
+    location.hash === "#javascript"
+      ? null
+      : compileKernel(files.get("matvec.wasm"));
   const storybook = files.get("storybook.txt");
   page.storybook = storybook ? new TextDecoder().decode(storybook) : null;
   await openRun(files, document.title.split(":")[0]);

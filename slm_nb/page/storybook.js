@@ -2,7 +2,8 @@
 // The grammar of the storybook (appendix 23): which stories can go on from a text, and how
 // probably. From that follow the true probabilities of the next token.
 
-const SYMBOLS = /@\w+|\{[^{}]*\}|[()[\]|]| ?#\w+ ?|[^@{}()[\]|#]+?(?= ?#|[@{}()[\]|]|$)/g;
+const SYMBOLS =
+  /@\w+|\{[^{}]*\}|[()[\]|]| ?#\w+ ?|[^@{}()[\]|#]+?(?= ?#|[@{}()[\]|]|$)/g;
 
 // Lists of words and rules, from the text of a storybook file.
 function parseStorybook(text) {
@@ -53,8 +54,15 @@ function parseNodes(symbols, end = "") {
     if (symbol[0] === "@") {
       nodes.push({ kind: "rule", name: symbol.slice(1) });
     } else if (symbol[0] === "{") {
-      const [, article, name, list, attribute] = /^\{(a )?(\w+)(?::(\w+)|\.(\w+))?\}$/.exec(symbol);
-      nodes.push({ kind: list ? "pick" : "recall", article: Boolean(article), name, list, attribute });
+      const [, article, name, list, attribute] =
+        /^\{(a )?(\w+)(?::(\w+)|\.(\w+))?\}$/.exec(symbol);
+      nodes.push({
+        kind: list ? "pick" : "recall",
+        article: Boolean(article),
+        name,
+        list,
+        attribute,
+      });
     } else if (symbol.trim()[0] === "#") {
       nodes.push({ kind: "tag", name: symbol.trim().slice(1) });
     } else if (symbol === "(" || symbol === "[") {
@@ -82,7 +90,11 @@ class Storybook {
   // All expansions of a node, equally likely: the text they add, the nodes that follow, and what
   // they remember, as [name, value] or null.
   expansions(node, memory) {
-    const plain = (text, nodes = [], remember = null) => ({ text, nodes, remember });
+    const plain = (text, nodes = [], remember = null) => ({
+      text,
+      nodes,
+      remember,
+    });
     switch (node.kind) {
       case "text":
         return [plain(node.text)];
@@ -108,7 +120,11 @@ class Storybook {
         const used = new Set(memory.values());
         const free = this.lists.get(node.list).filter((word) => !used.has(word));
         return free.map((word) =>
-          plain(node.article ? withArticle(word.text) : word.text, [], [node.name, word]),
+          plain(
+            node.article ? withArticle(word.text) : word.text,
+            [],
+            [node.name, word],
+          ),
         );
       }
     }
@@ -117,7 +133,14 @@ class Storybook {
   // The state before a story: what comes next as a linked list, what it remembers, the text
   // that it has beyond what was read, and its probability.
   start() {
-    return [{ next: { node: { kind: "rule", name: "story" }, rest: null }, memory: new Map(), tail: "", p: 1 }];
+    return [
+      {
+        next: { node: { kind: "rule", name: "story" }, rest: null },
+        memory: new Map(),
+        tail: "",
+        p: 1,
+      },
+    ];
   }
 
   // The states that follow a state after one expansion.
@@ -128,8 +151,15 @@ class Storybook {
       for (const node of [...nodes].reverse()) {
         next = { node, rest: next };
       }
-      const memory = remember ? new Map(state.memory).set(...remember) : state.memory;
-      return { next, memory, tail: state.tail + text, p: state.p / expansions.length };
+      const memory = remember
+        ? new Map(state.memory).set(...remember)
+        : state.memory;
+      return {
+        next,
+        memory,
+        tail: state.tail + text,
+        p: state.p / expansions.length,
+      };
     });
   }
 
@@ -208,7 +238,9 @@ class StoryReader {
   // Token id -> its true probability; empty if no story starts with these tokens.
   nextTokens() {
     const { word, wordIds, tokenizer } = this;
-    const texts = this.book.continuations(this.states, (tail) => this.isEnough(tail));
+    const texts = this.book.continuations(this.states, (tail) =>
+      this.isEnough(tail),
+    );
     const probs = new Map();
     let total = 0;
     for (const [text, p] of texts) {
@@ -217,7 +249,8 @@ class StoryReader {
       if (!wordIds.every((id, i) => ids[i] === id)) {
         continue; // these stories have other tokens
       }
-      const next = ids.length > wordIds.length ? ids[wordIds.length] : tokenizer.endOfText;
+      const next =
+        ids.length > wordIds.length ? ids[wordIds.length] : tokenizer.endOfText;
       probs.set(next, (probs.get(next) || 0) + p);
       total += p;
     }
