@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PAGE_DTYPES', 'SCRIPTS', 'SINGLE_LIMIT', 'SNAPSHOT_LIMIT', 'CHROMIUMS', 'quantize_rows', 'pack_weights',
-           'page_source', 'embed_file', 'docs_address', 'render_page', 'page_files', 'page_snapshots', 'single_page',
-           'write_page', 'needs_server', 'describe_page', 'live_widget', 'find_browser', 'browser_problem',
-           'PageInBrowser']
+           'page_source', 'embed_file', 'docs_address', 'render_page', 'page_files', 'page_snapshots', 'layout_of',
+           'single_page', 'write_page', 'needs_server', 'describe_page', 'find_browser', 'browser_problem',
+           'PageInBrowser', 'serve_folder', 'live_widget']
 
 # %% ../nbs/40_web.ipynb #webimpor
 import base64
@@ -18,10 +18,14 @@ import os
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
 import torch
 from safetensors.torch import save as tensors_to_bytes
@@ -169,7 +173,11 @@ SINGLE_LIMIT = 10_000_000  # bytes of weights up to which everything is one file
 SNAPSHOT_LIMIT = 4_000_000  # bytes of the whole file up to which snapshots are included
 
 
-def _layout(n_parameters, single, dtype):
+def layout_of(
+    n_parameters,  # of the model
+    single=False,  # True for a single file, however large
+    dtype=None,  # the data type that was chosen, or None
+):
     "Whether to write a single file, and the data type of its weights."
     size = n_parameters * PAGE_DTYPES.get(dtype, 4)
     if not single:
@@ -207,7 +215,7 @@ def write_page(
     "Write a page that shows the model of a run. Returns the path of its index.html."
     run = Path(run)
     model, _ = load_model(run, "cpu")  # verifies that the files are intact and belong together
-    single, dtype = _layout(model.num_parameters(), single, dtype)
+    single, dtype = layout_of(model.num_parameters(), single, dtype)
     config = read_json(run / "config.json", checksum=True)
     weights, _ = load_tensors(run / "model.safetensors", checksum=True)
     files = page_files(weights, config, (run / "tokenizer.json").read_bytes(), dtype)
@@ -247,27 +255,6 @@ def describe_page(
         command = f"python -m http.server --directory {path.parent}"
         return f"page: {path.parent}, {size:.1f} MB\nserve it with: {command}"
     return f"page: {path}, {path.stat().st_size / 1e6:.1f} MB (open it in a browser)"
-
-# %% ../nbs/40_web.ipynb #webwidge
-def live_widget(
-    model,  # a GPT
-    encoding,  # its tokenizer, a tiktoken.Encoding
-    entropy_floor=None,  # of the storybook's stories, to show the true probabilities as well
-    dtype="float32",  # of the weights in the page: "int8" makes it four times as small
-    height=900,  # of the page, in pixels
-):
-    "The page of `write_page` inside a notebook."
-    import ipywidgets as w
-
-    check_vocab(encoding, model.config.vocab_size, exact=True)
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer = save_tokenizer(encoding, folder).read_bytes()
-    config = dict(model=asdict(model.config), entropy_floor=entropy_floor)
-    files = page_files(model.state_dict(), config, tokenizer, dtype)
-    page = html.escape(single_page("your model", files, dtype=dtype))
-    frame = 'sandbox="allow-scripts allow-popups" title="Explore your own model"'
-    style = f'style="width: 100%; height: {int(height)}px; border: 0"'
-    return w.HTML(f'<iframe {frame} {style} srcdoc="{page}"></iframe>')
 
 # %% ../nbs/40_web.ipynb #webbrows
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -356,3 +343,47 @@ class PageInBrowser:
 
     def __exit__(self, *error):
         self.close()
+
+# %% ../nbs/40_web.ipynb #webserve
+class _Quiet(SimpleHTTPRequestHandler):
+    "A file server that prints nothing."
+
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def serve_folder(
+    folder,  # the files to serve, to this machine only
+):
+    "Serve a folder as long as the `with` block runs; yields its address."
+    handler = partial(_Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+# %% ../nbs/40_web.ipynb #webwidge
+def live_widget(
+    model,  # a GPT
+    encoding,  # its tokenizer, a tiktoken.Encoding
+    entropy_floor=None,  # of the storybook's stories, to show the true probabilities as well
+    dtype="float32",  # of the weights in the page: "int8" makes it four times as small
+    height=900,  # of the page, in pixels
+):
+    "The page of `write_page` inside a notebook."
+    import ipywidgets as w
+
+    check_vocab(encoding, model.config.vocab_size, exact=True)
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = save_tokenizer(encoding, folder).read_bytes()
+    config = dict(model=asdict(model.config), entropy_floor=entropy_floor)
+    files = page_files(model.state_dict(), config, tokenizer, dtype)
+    page = html.escape(single_page("your model", files, dtype=dtype))
+    frame = 'sandbox="allow-scripts allow-popups" title="Explore your own model"'
+    style = f'style="width: 100%; height: {int(height)}px; border: 0"'
+    return w.HTML(f'<iframe {frame} {style} srcdoc="{page}"></iframe>')

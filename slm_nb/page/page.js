@@ -440,6 +440,7 @@ function drawChart() {
   const svg = makeSvg("svg", {
     viewBox: "0 0 600 110",
     preserveAspectRatio: "none",
+    "aria-hidden": "true",
   });
   const heights = page.nats.slice(1);
   const truths = page.truths.slice(start, start + n);
@@ -985,6 +986,7 @@ function chooseSnapshot() {
   page.nats = [];
   page.baseline = null;
   $("snapshot-step").textContent = snapshot.name;
+  $("snapshot").setAttribute("aria-valuetext", snapshot.name);
   return refresh();
 }
 
