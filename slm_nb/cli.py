@@ -387,7 +387,7 @@ def web(
 # %% ../nbs/29_cli.ipynb #b7639bac
 @command
 def bench(
-    # what to measure: train, sample, prepare, memory (default: all of them)
+    # what to measure: train, sample, prepare, memory, web (default: all of them)
     *what: str,
     baseline: str = None,  # transformers, to measure the same model in that library too
     json: file_path = None,  # write every measurement to this file

@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -331,6 +332,18 @@ class PageInBrowser:
     ):
         "Call a function with playwright's page, for clicks, keys and screenshots."
         return self.thread.submit(f, self.page).result()
+
+    def wait_for(
+        self,
+        condition,  # a JavaScript expression
+        seconds=30,  # raise a TimeoutError if it isn't true by then
+    ):
+        "Wait until an expression is true."
+        end = time.monotonic() + seconds
+        while not self.evaluate(condition):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{condition} is still false after {seconds} s")
+            time.sleep(0.02)
 
     def close(self):
         "Close the browser."
