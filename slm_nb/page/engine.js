@@ -151,16 +151,23 @@ class Kernel {
     }
     for (let v = 0; v < n; v++) {
       for (let row = 0; row < rows; row++) {
-        const at = 4 * w + row * stride;
         const from = 2 * (x + v * xStride);
         let sum = 0;
         for (let i = 0; i < columns; i++) {
-          sum += this.int8[at + i] * this.int16[from + i];
+          const weight = this.int8[4 * w + int8Place(row, i, stride)];
+          sum += weight * this.int16[from + i];
         }
         this.int32[y + v * yStride + row] = sum;
       }
     }
   }
+}
+
+// Where an int8 matrix has a number. Four rows are interleaved, 16 numbers of each in turn, so
+// that the kernel reads the memory from front to back.
+function int8Place(row, column, stride) {
+  const group = (row >> 2) * 4 * stride + (column >> 4) * 64;
+  return group + (row & 3) * 16 + (column & 15);
 }
 
 const CHUNK = 16; // the most tokens that one call of forward processes together
@@ -269,11 +276,15 @@ class Model {
         continue;
       }
       const { values, scale } = tensors.get(m.name);
-      const memory = m.int8 ? this.kernel.int8 : this.kernel.floats;
-      const start = m.int8 ? 4 * m.at : m.at;
       for (let row = 0; row < m.rows; row++) {
         const source = values.subarray(row * m.columns, (row + 1) * m.columns);
-        memory.set(source, start + row * m.stride);
+        if (m.int8) {
+          source.forEach((weight, column) => {
+            this.kernel.int8[4 * m.at + int8Place(row, column, m.stride)] = weight;
+          });
+        } else {
+          this.kernel.floats.set(source, m.at + row * m.stride);
+        }
       }
       m.scale = scale; // one factor for each row of an int8 matrix
     }
@@ -363,7 +374,8 @@ class Model {
     const f = this.kernel.floats;
     for (let i = 0; i < m.columns; i++) {
       if (m.int8) {
-        f[to + i] += this.kernel.int8[4 * m.at + row * m.stride + i] * m.scale[row];
+        const weight = this.kernel.int8[4 * m.at + int8Place(row, i, m.stride)];
+        f[to + i] += weight * m.scale[row];
       } else {
         f[to + i] += f[m.at + row * m.stride + i];
       }
