@@ -14,7 +14,6 @@ import gzip
 import hashlib
 import html
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -302,11 +301,8 @@ class PageInBrowser:
         from playwright.sync_api import sync_playwright
 
         self.playwright = sync_playwright().start()
-        # a browser that runs as root, as in a container, has no sandbox
-        is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-        args = ["--no-sandbox"] if is_root else []
-        launch = self.playwright.chromium.launch
-        self.browser = launch(executable_path=find_browser(), args=args)
+        # playwright turns Chromium's sandbox off, which containers don't permit: only for our pages
+        self.browser = self.playwright.chromium.launch(executable_path=find_browser())
         scheme = "dark" if dark else "light"
         self.page = self.browser.new_page(viewport=size, color_scheme=scheme)
         self.page.on("request", lambda request: self.requests.append(request.url))

@@ -79,6 +79,13 @@ class Tokenizer {
 
 // ---- The model (chapters 01 to 03) ----
 
+// Where a matrix has a number. Four rows are interleaved, a block of each in turn, so that the
+// kernel reads the memory from front to back. A block has 16 bytes: 4 floats or 16 int8.
+function placeOf(row, column, stride, block) {
+  const group = (row >> 2) * 4 * stride + Math.floor(column / block) * 4 * block;
+  return group + (row & 3) * block + (column % block);
+}
+
 // Products of matrices and vectors in one array of floats, in which a matrix is an offset.
 // The WebAssembly and the JavaScript version add in the same order: their results are equal.
 class Kernel {
@@ -116,17 +123,17 @@ class Kernel {
     const f = this.floats;
     for (let v = 0; v < n; v++) {
       for (let row = 0; row < rows; row++) {
-        const at = w + row * stride;
+        const at = w + placeOf(row, 0, stride, 4);
         const from = x + v * xStride;
         let a = 0;
         let b = 0;
         let c = 0;
         let d = 0;
         for (let i = 0; i < columns; i += 4) {
-          a = Math.fround(a + Math.fround(f[at + i] * f[from + i]));
-          b = Math.fround(b + Math.fround(f[at + i + 1] * f[from + i + 1]));
-          c = Math.fround(c + Math.fround(f[at + i + 2] * f[from + i + 2]));
-          d = Math.fround(d + Math.fround(f[at + i + 3] * f[from + i + 3]));
+          a = Math.fround(a + Math.fround(f[at + 4 * i] * f[from + i]));
+          b = Math.fround(b + Math.fround(f[at + 4 * i + 1] * f[from + i + 1]));
+          c = Math.fround(c + Math.fround(f[at + 4 * i + 2] * f[from + i + 2]));
+          d = Math.fround(d + Math.fround(f[at + 4 * i + 3] * f[from + i + 3]));
         }
         f[y + v * yStride + row] = Math.fround(a + c) + Math.fround(b + d);
       }
@@ -154,20 +161,13 @@ class Kernel {
         const from = 2 * (x + v * xStride);
         let sum = 0;
         for (let i = 0; i < columns; i++) {
-          const weight = this.int8[4 * w + int8Place(row, i, stride)];
+          const weight = this.int8[4 * w + placeOf(row, i, stride, 16)];
           sum += weight * this.int16[from + i];
         }
         this.int32[y + v * yStride + row] = sum;
       }
     }
   }
-}
-
-// Where an int8 matrix has a number. Four rows are interleaved, 16 numbers of each in turn, so
-// that the kernel reads the memory from front to back.
-function int8Place(row, column, stride) {
-  const group = (row >> 2) * 4 * stride + (column >> 4) * 64;
-  return group + (row & 3) * 16 + (column & 15);
 }
 
 const CHUNK = 16; // the most tokens that one call of forward processes together
@@ -190,7 +190,7 @@ class Model {
     this.nFloats = 0;
     const matrix = (name, rows, columns) =>
       this.place(tensors, name, rows, columns);
-    const vector = (name, n) => this.place(tensors, name, 1, n);
+    const vector = (name, n) => this.place(tensors, name, null, n);
     this.wte = matrix("transformer.wte.weight", V, C);
     this.wpe = matrix("transformer.wpe.weight", T, C);
     this.lnF = this.placeNorm(tensors, "transformer.ln_f", C);
@@ -236,14 +236,15 @@ class Model {
     return at;
   }
 
-  // Reserve room for a tensor, padded with zeros. Returns null if the model doesn't have it.
+  // Reserve room for a matrix, padded with zeros, or for a vector, whose rows are null.
+  // Returns null if the model doesn't have it.
   place(tensors, name, rows, columns) {
     if (!tensors.has(name)) {
       return null; // a model without biases
     }
     const int8 = tensors.get(name).dtype === "I8";
     const stride = roundUp(columns, int8 ? 16 : 4);
-    const size = roundUp(rows, 4) * stride;
+    const size = rows === null ? stride : roundUp(rows, 4) * stride;
     return {
       name,
       rows,
@@ -255,8 +256,8 @@ class Model {
   }
 
   placeNorm(tensors, name, n) {
-    const weight = this.place(tensors, `${name}.weight`, 1, n);
-    return { weight, bias: this.place(tensors, `${name}.bias`, 1, n) };
+    const weight = this.place(tensors, `${name}.weight`, null, n);
+    return { weight, bias: this.place(tensors, `${name}.bias`, null, n) };
   }
 
   // Copy the weights into the kernel's memory.
@@ -276,14 +277,17 @@ class Model {
         continue;
       }
       const { values, scale } = tensors.get(m.name);
-      for (let row = 0; row < m.rows; row++) {
-        const source = values.subarray(row * m.columns, (row + 1) * m.columns);
-        if (m.int8) {
-          source.forEach((weight, column) => {
-            this.kernel.int8[4 * m.at + int8Place(row, column, m.stride)] = weight;
-          });
-        } else {
-          this.kernel.floats.set(source, m.at + row * m.stride);
+      const memory = m.int8 ? this.kernel.int8 : this.kernel.floats;
+      const start = m.int8 ? 4 * m.at : m.at;
+      if (m.rows === null) {
+        memory.set(values, start);
+      } else {
+        const block = m.int8 ? 16 : 4;
+        for (let row = 0; row < m.rows; row++) {
+          for (let column = 0; column < m.columns; column++) {
+            const value = values[row * m.columns + column];
+            memory[start + placeOf(row, column, m.stride, block)] = value;
+          }
         }
       }
       m.scale = scale; // one factor for each row of an int8 matrix
@@ -374,10 +378,10 @@ class Model {
     const f = this.kernel.floats;
     for (let i = 0; i < m.columns; i++) {
       if (m.int8) {
-        const weight = this.kernel.int8[4 * m.at + int8Place(row, i, m.stride)];
+        const weight = this.kernel.int8[4 * m.at + placeOf(row, i, m.stride, 16)];
         f[to + i] += weight * m.scale[row];
       } else {
-        f[to + i] += f[m.at + row * m.stride + i];
+        f[to + i] += f[m.at + placeOf(row, i, m.stride, 4)];
       }
     }
   }
@@ -448,8 +452,10 @@ class Model {
       const keys = block.keys + head * timeStride * headStride;
       const values = block.values + head * headStride * timeStride;
       for (let i = 0; i < size; i++) {
-        f[keys + position * headStride + i] = f[qkv + C + head * size + i];
-        f[values + i * timeStride + position] = f[qkv + 2 * C + head * size + i];
+        f[keys + placeOf(position, i, headStride, 4)] =
+          f[qkv + C + head * size + i];
+        f[values + placeOf(i, position, timeStride, 4)] =
+          f[qkv + 2 * C + head * size + i];
       }
       const q = qkv + head * size;
       // the padding of the keys is zero, so that it doesn't matter what follows the query

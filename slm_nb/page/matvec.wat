@@ -2,7 +2,9 @@
 ;;
 ;; All pointers and strides are in bytes. The rows are padded with zeros to a multiple of 4, and
 ;; the columns to a multiple of 4 (float32) or 16 (int8), so that no loop needs a remainder.
-;; A group of four rows is multiplied with all n vectors before the next group is read.
+;; The four rows of a group are interleaved: 16 bytes of the first, 16 of the second, and so on.
+;; Memory is then read from front to back, which is its fastest way. A group is multiplied with
+;; all n vectors before the next group is read.
 
 (module
   (import "slm" "memory" (memory 1))
@@ -12,18 +14,14 @@
     (param $w i32) (param $stride i32) (param $rows i32) (param $columns i32)
     (param $x i32) (param $x_stride i32) (param $y i32) (param $y_stride i32) (param $n i32)
     (local $x_row i32) (local $y_row i32) (local $v i32)
-    (local $a i32) (local $b i32) (local $c i32) (local $d i32)
-    (local $p i32) (local $end i32) (local $vector v128)
+    (local $at i32) (local $p i32) (local $end i32) (local $vector v128)
     (local $sum_a v128) (local $sum_b v128) (local $sum_c v128) (local $sum_d v128)
     (loop $next_rows
       (local.set $x_row (local.get $x))
       (local.set $y_row (local.get $y))
       (local.set $v (local.get $n))
       (loop $next_vector
-        (local.set $a (local.get $w))
-        (local.set $b (i32.add (local.get $a) (local.get $stride)))
-        (local.set $c (i32.add (local.get $b) (local.get $stride)))
-        (local.set $d (i32.add (local.get $c) (local.get $stride)))
+        (local.set $at (local.get $w))
         (local.set $p (local.get $x_row))
         (local.set $end
           (i32.add (local.get $p) (i32.shl (local.get $columns) (i32.const 2))))
@@ -34,17 +32,14 @@
         (loop $next_columns
           (local.set $vector (v128.load (local.get $p)))
           (local.set $sum_a (f32x4.add (local.get $sum_a)
-            (f32x4.mul (v128.load (local.get $a)) (local.get $vector))))
+            (f32x4.mul (v128.load (local.get $at)) (local.get $vector))))
           (local.set $sum_b (f32x4.add (local.get $sum_b)
-            (f32x4.mul (v128.load (local.get $b)) (local.get $vector))))
+            (f32x4.mul (v128.load offset=16 (local.get $at)) (local.get $vector))))
           (local.set $sum_c (f32x4.add (local.get $sum_c)
-            (f32x4.mul (v128.load (local.get $c)) (local.get $vector))))
+            (f32x4.mul (v128.load offset=32 (local.get $at)) (local.get $vector))))
           (local.set $sum_d (f32x4.add (local.get $sum_d)
-            (f32x4.mul (v128.load (local.get $d)) (local.get $vector))))
-          (local.set $a (i32.add (local.get $a) (i32.const 16)))
-          (local.set $b (i32.add (local.get $b) (i32.const 16)))
-          (local.set $c (i32.add (local.get $c) (i32.const 16)))
-          (local.set $d (i32.add (local.get $d) (i32.const 16)))
+            (f32x4.mul (v128.load offset=48 (local.get $at)) (local.get $vector))))
+          (local.set $at (i32.add (local.get $at) (i32.const 64)))
           (local.set $p (i32.add (local.get $p) (i32.const 16)))
           (br_if $next_columns (i32.lt_u (local.get $p) (local.get $end))))
         ;; each row has four partial sums: (0 + 2) of each row, (1 + 3) of each row, their sum
@@ -72,9 +67,7 @@
       (local.set $rows (i32.sub (local.get $rows) (i32.const 4)))
       (br_if $next_rows (i32.gt_s (local.get $rows) (i32.const 0)))))
 
-  ;; The same with w in int8, x in int16 and the exact sums y in int32. The four rows of a group
-  ;; are interleaved: 16 numbers of the first, 16 of the second, and so on. Memory is then read
-  ;; from front to back, which is its fastest way.
+  ;; the same with w in int8, x in int16 and the exact sums y in int32
   (func (export "matmul_i8")
     (param $w i32) (param $stride i32) (param $rows i32) (param $columns i32)
     (param $x i32) (param $x_stride i32) (param $y i32) (param $y_stride i32) (param $n i32)
