@@ -198,7 +198,7 @@ def single_page(
         embedded.append(embed_file(name, content, planes))
     page = render_page(title, embedded)
     size = len(page.encode("utf-8"))
-    for name, content in (snapshots or {}).items():
+    for name, content in reversed((snapshots or {}).items()):  # the later ones are worth more
         element = embed_file(name, content)
         if size + len(element) + 1 <= SNAPSHOT_LIMIT:
             embedded.append(element)

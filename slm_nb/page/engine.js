@@ -395,6 +395,11 @@ class Model {
     if (start + n > this.config.block_size || n > CHUNK) {
       throw new Error(`${start + n} tokens are more than the model's block_size`);
     }
+    if (!ids.every((id) => id >= 0 && id < this.config.vocab_size)) {
+      throw new Error(
+        `ids must be from 0 to ${this.config.vocab_size - 1}, got ${ids}`,
+      );
+    }
     for (let v = 0; v < n; v++) {
       f.fill(0, this.x + v * this.width, this.x + v * this.width + C);
       this.addRow(this.wte, ids[v], this.x + v * this.width);

@@ -1,7 +1,7 @@
 "use strict";
 // Reading the files of a run. They may come from anywhere, so everything in them is checked.
 
-const MOST_PARAMETERS = 500e6; // more would not fit into a page's memory
+const MOST_NUMBERS = 500e6; // weights, keys and values: more would not fit into a page's memory
 
 function parseObject(bytes, name) {
   let content;
@@ -25,16 +25,13 @@ function readConfig(bytes) {
   }
   const config = {};
   for (const name of ["vocab_size", "block_size", "n_layer", "n_head", "n_embd"]) {
-    if (
-      !Number.isSafeInteger(model[name]) ||
-      model[name] < 1 ||
-      model[name] > 1e6
-    ) {
-      throw new Error(
-        `config.json: ${name} must be a whole number from 1 to 1,000,000`,
-      );
+    const largest = name === "n_layer" ? 1000 : 1e6;
+    const value = model[name];
+    if (!Number.isSafeInteger(value) || value < 1 || value > largest) {
+      const range = `from 1 to ${largest.toLocaleString("en")}`;
+      throw new Error(`config.json: ${name} must be a whole number ${range}`);
     }
-    config[name] = model[name];
+    config[name] = value;
   }
   if (config.n_embd % config.n_head !== 0) {
     throw new Error(`config.json: n_embd must be a multiple of n_head`);
@@ -47,11 +44,8 @@ function readConfig(bytes) {
   }
   config.bias = model.bias;
   config.activation = model.activation;
-  const count = expectedTensors(config, true);
-  if (count > MOST_PARAMETERS) {
-    throw new Error(
-      `the model is too large for a page: it has ${Math.round(count / 1e6)} M parameters`,
-    );
+  if (countNumbers(config) > MOST_NUMBERS) {
+    throw new Error("config.json: the model is too large for a page");
   }
   const floor = content.entropy_floor;
   const isKnown = typeof floor === "number" && Number.isFinite(floor) && floor >= 0;
@@ -105,8 +99,13 @@ function checkTokenizer(content) {
   return tokens;
 }
 
-// Name -> shape of every tensor of a model; with countOnly the number of parameters.
-function expectedTensors(config, countOnly = false) {
+// How many weights a model has, and how many keys and values its cache.
+function countNumbers({ n_layer: L, n_embd: C, block_size: T, vocab_size: V }) {
+  return (V + T) * C + L * (12 * C * C + 13 * C) + 2 * L * T * C;
+}
+
+// Name -> shape of every tensor of a model.
+function expectedTensors(config) {
   const { n_layer: L, n_embd: C, block_size: T, vocab_size: V, bias } = config;
   const vectors = bias ? ["weight", "bias"] : ["weight"];
   const parts = [
@@ -117,13 +116,6 @@ function expectedTensors(config, countOnly = false) {
     ["mlp.c_fc", [4 * C, C]],
     ["mlp.c_proj", [C, 4 * C]],
   ];
-  if (countOnly) {
-    const perBlock = parts.reduce(
-      (sum, [, shape]) => sum + shape.reduce((a, b) => a * b),
-      0,
-    );
-    return (V + T) * C + L * perBlock;
-  }
   const shapes = new Map();
   shapes.set("transformer.wte.weight", [V, C]);
   shapes.set("transformer.wpe.weight", [T, C]);

@@ -1351,6 +1351,9 @@ const slm = {
   decode: (ids) => page.tokenizer.decode(ids),
   // logits of the token after the last id
   logits(ids) {
+    if (ids.length === 0) {
+      throw new Error("logits needs at least one id");
+    }
     interrupt(); // a computation of the page would mix its tokens with these
     page.model.processAll(ids);
     return plain(page.model.logits(page.model.ids.length - 1));

@@ -74,7 +74,7 @@ const TOUR = [
   },
   {
     title: "Your own run",
-    text: "Train another model with slm_nb train and drop its folder on this page. It never leaves your machine. The same engine as here, 300 lines of JavaScript, is explained in the appendix.",
+    text: "Train another model with slm_nb train and drop its folder on this page. It never leaves your machine. The engine that computes everything here is explained in the appendix.",
     at: "load-open",
     page: "web",
     chapter: "The model in your browser",
