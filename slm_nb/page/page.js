@@ -3,7 +3,7 @@
 
 const SLICE = 12; // milliseconds of computing, after which the page may draw and react
 const N_BARS = 10;
-const N_LENS = 5;
+const N_LENS = 3;
 const MOST_HISTORY = 200;
 const FIRST_STORY =
   "Once upon a time, there was a tiny fox named Max. He had a red ball. One sunny day, it was " +
@@ -782,52 +782,33 @@ function drawMapInfo(rows, hovered) {
 
 function drawLens() {
   const t = page.selected - windowStart();
-  const { n_layer: L } = page.model.config;
   const next = page.ids[page.selected + 1];
-  const depths = [];
-  for (let depth = 0; depth <= L; depth++) {
-    depths.push(softmax(page.model.logits(t, depth)));
-  }
-  const head = make("tr", {}, make("th", { scope: "col" }, "rank"));
-  depths.forEach((_, i) =>
-    head.append(
-      make("th", { scope: "col" }, i ? `after block ${i - 1}` : "before block 0"),
-    ),
-  );
-  const body = [];
-  const orders = depths.map((probs) => topIndices(probs, N_LENS));
-  for (let rank = 0; rank < N_LENS; rank++) {
-    const row = make("tr", {}, make("th", { scope: "row" }, String(rank + 1)));
-    depths.forEach((probs, i) => {
-      const id = orders[i][rank];
-      if (id === undefined) {
-        return;
-      }
-      const cell = make("td", { class: id === next ? "right" : "other" });
-      cell.append(
-        make("span", { class: "label" }, label(id)),
-        " ",
-        make("span", { class: "number" }, percent(probs[id])),
-      );
-      row.append(cell);
-    });
-    body.push(row);
+  const head = make("tr", {}, make("td"));
+  for (let rank = 1; rank <= N_LENS; rank++) {
+    head.append(make("th", { scope: "col" }, `rank ${rank}`));
   }
   if (next !== undefined) {
-    const row = make(
-      "tr",
-      {},
-      make(
-        "th",
-        { scope: "row" },
-        "what follows: ",
-        make("span", { class: "label" }, label(next)),
-      ),
-    );
-    depths.forEach((probs) => row.append(make("td", {}, percent(probs[next]))));
-    body.push(row);
+    const follows = make("span", { class: "label" }, label(next));
+    head.append(make("th", { scope: "col" }, "what follows: ", follows));
   }
-  $("lens").replaceChildren(make("thead", {}, head), make("tbody", {}, ...body));
+  const rows = [];
+  for (let depth = 0; depth <= page.model.config.n_layer; depth++) {
+    const name = depth ? `after block ${depth - 1}` : "before block 0";
+    const row = make("tr", {}, make("th", { scope: "row" }, name));
+    const probs = softmax(page.model.logits(t, depth));
+    for (const id of topIndices(probs, N_LENS)) {
+      const token = make("span", { class: "label" }, label(id));
+      const p = make("span", { class: "number" }, percent(probs[id]));
+      row.append(
+        make("td", { class: id === next ? "right" : "other" }, token, " ", p),
+      );
+    }
+    if (next !== undefined) {
+      row.append(make("td", {}, percent(probs[next])));
+    }
+    rows.push(row);
+  }
+  $("lens").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
   $("lens-after").textContent = label(page.ids[page.selected]);
 }
 
@@ -948,7 +929,9 @@ async function openRun(files, name) {
       ? new Storybook(page.storybook)
       : null;
   Object.assign(page, { run, tokenizer, book, model, snapshots, history: [] });
-  Object.assign(page, { nats: [], truths: [], baseline: null, layer: 0, head: 0 });
+  Object.assign(page, { nats: [], truths: [], baseline: null });
+  page.layer = run.model.n_layer - 1;
+  page.head = run.model.n_head - 1;
   showRun(name);
 }
 
