@@ -1,12 +1,14 @@
 "use strict";
-// A GPT without any library: the model of chapters 00 to 05 once more, in JavaScript.
-// Tokenizer, weights, forward pass with a KV cache, and sampling. page.js draws what it computes.
+// A GPT without any library: the model of chapters 00 to 05 once more, in
+// JavaScript. Tokenizer, weights, forward pass with a KV cache, and sampling.
+// page.js draws what it computes.
 
 // ---- Tokenizer (chapter 00) ----
 
 const END_OF_TEXT = "<|endoftext|>";
 
-// GPT-2's pre-tokenization. JavaScript's \s has other characters than Unicode's white space.
+// GPT-2's pre-tokenization. JavaScript's \s has other characters than Unicode's
+// white space.
 const PATTERN = new RegExp(
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\p{White_Space}\\p{L}\\p{N}]+" +
     "|\\p{White_Space}+(?!\\P{White_Space})|\\p{White_Space}+",
@@ -79,15 +81,17 @@ class Tokenizer {
 
 // ---- The model (chapters 01 to 03) ----
 
-// Where a matrix has a number. Four rows are interleaved, a block of each in turn, so that the
-// kernel reads the memory from front to back. A block has 16 bytes: 4 floats or 16 int8.
+// Where a matrix has a number. Four rows are interleaved, a block of each in turn,
+// so that the kernel reads the memory from front to back. A block has 16 bytes: 4
+// floats or 16 int8.
 function placeOf(row, column, stride, block) {
   const group = (row >> 2) * 4 * stride + Math.floor(column / block) * 4 * block;
   return group + (row & 3) * block + (column % block);
 }
 
-// Products of matrices and vectors in one array of floats, in which a matrix is an offset.
-// The WebAssembly and the JavaScript version add in the same order: their results are equal.
+// Products of matrices and vectors in one array of floats, in which a matrix is an
+// offset. The WebAssembly and the JavaScript version add in the same order: their
+// results are equal.
 class Kernel {
   constructor(nFloats, wasm) {
     if (wasm) {
@@ -104,7 +108,8 @@ class Kernel {
     this.int32 = new Int32Array(this.floats.buffer);
   }
 
-  // y[v][row] = sum over the columns of w[row][column] * x[v][column], for n vectors
+  // y[v][row] = sum over the columns of w[row][column] * x[v][column], for n
+  // vectors
   matmul(w, stride, rows, columns, x, xStride, y, yStride, n) {
     if (this.wasm) {
       this.wasm.matmul_f32(
@@ -174,7 +179,8 @@ const CHUNK = 16; // the most tokens that one call of forward processes together
 const roundUp = (n, multiple) => Math.ceil(n / multiple) * multiple;
 
 class Model {
-  // config as in GPTConfig; tensors: a Map as from checkWeights; wasm: a module, or null
+  // config as in GPTConfig; tensors: a Map from readWeights; wasm: a module, or
+  // null
   constructor(config, tensors, wasm) {
     this.config = config;
     const {
@@ -236,8 +242,8 @@ class Model {
     return at;
   }
 
-  // Reserve room for a matrix, padded with zeros, or for a vector, whose rows are null.
-  // Returns null if the model doesn't have it.
+  // Reserve room for a matrix, padded with zeros, or for a vector, whose rows are
+  // null. Returns null if the model doesn't have it.
   place(tensors, name, rows, columns) {
     if (!tensors.has(name)) {
       return null; // a model without biases
@@ -352,7 +358,8 @@ class Model {
     }
   }
 
-  // Round n vectors to int16, as finely as sums in int32 permit. Returns the size of a unit.
+  // Round n vectors to int16, as finely as sums in int32 permit. Returns the size
+  // of a unit.
   quantize(x, columns, padded, n) {
     const f = this.kernel.floats;
     const limit = Math.min(32767, Math.floor((2 ** 31 - 1) / (127 * padded)));
@@ -373,7 +380,8 @@ class Model {
     return factors;
   }
 
-  // Copy a row of a matrix, such as the embedding of a token, adding it to what is there.
+  // Copy a row of a matrix, such as the embedding of a token, adding it to what is
+  // there.
   addRow(m, row, to) {
     const f = this.kernel.floats;
     for (let i = 0; i < m.columns; i++) {
@@ -444,7 +452,8 @@ class Model {
     this.keepStream(L, start, n);
   }
 
-  // Attention of one token in all heads: two matrix-vector products and a softmax for each.
+  // Attention of one token in all heads: two matrix-vector products and a softmax
+  // for each.
   attend(layer, position, v) {
     const f = this.kernel.floats;
     const { n_embd: C, n_head: H } = this.config;
@@ -463,7 +472,8 @@ class Model {
           f[qkv + 2 * C + head * size + i];
       }
       const q = qkv + head * size;
-      // the padding of the keys is zero, so that it doesn't matter what follows the query
+      // the padding of the keys is zero, so that it doesn't matter what follows the
+      // query
       this.kernel.matmul(keys, headStride, T, headStride, q, 0, this.scores, 0, 1);
       this.softmaxScores(T);
       this.attention[position].set(
@@ -540,7 +550,8 @@ class Model {
     }
   }
 
-  // Logits of the token after a position, read after all blocks or, as a logit lens, earlier.
+  // Logits of the token after a position, read after all blocks or, as a logit
+  // lens, earlier.
   logits(position, depth = this.config.n_layer) {
     const f = this.kernel.floats;
     const C = this.config.n_embd;
@@ -558,8 +569,9 @@ class Model {
     });
   }
 
-  // Process the last block_size ids; what the cache has of them is not computed again.
-  // Returns a generator that stops after each chunk, so that a page can draw in between.
+  // Process the last block_size ids; what the cache has of them is not computed
+  // again. Returns a generator that stops after each chunk, so that a page can draw
+  // in between.
   *process(ids) {
     const window = ids.slice(-this.config.block_size);
     let same = 0;
@@ -613,7 +625,8 @@ function logSoftmax(logits) {
   return Float64Array.from(logits, (logit) => logit - shift);
 }
 
-// Probabilities after temperature, top-k, top-p and min-p, in this order; 0 for an excluded token.
+// Probabilities after temperature, top-k, top-p and min-p, in this order; 0 for an
+// excluded token.
 function filterLogits(
   logits,
   { temperature = 1, topK = 0, topP = 1, minP = 0 } = {},
@@ -661,7 +674,8 @@ function argmax(values) {
   return best;
 }
 
-// Random numbers from 0 to 1, the same for the same seed (xorshift, Marsaglia 2003).
+// Random numbers from 0 to 1, the same for the same seed (xorshift, Marsaglia
+// 2003).
 function makeRandom(seed) {
   let state = (Math.imul(seed + 1, 0x9e3779b1) ^ 0x5bd1e995) | 0 || 1;
   return () => {

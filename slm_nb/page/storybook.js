@@ -1,6 +1,6 @@
 "use strict";
-// The grammar of the storybook (appendix 23): which stories can go on from a text, and how
-// probably. From that follow the true probabilities of the next token.
+// The grammar of the storybook (appendix 23): which stories can go on from a text,
+// and how probably. From that follow the true probabilities of the next token.
 
 const SYMBOLS =
   /@\w+|\{[^{}]*\}|[()[\]|]| ?#\w+ ?|[^@{}()[\]|#]+?(?= ?#|[@{}()[\]|]|$)/g;
@@ -87,8 +87,8 @@ class Storybook {
     Object.assign(this, parseStorybook(text));
   }
 
-  // All expansions of a node, equally likely: the text they add, the nodes that follow, and what
-  // they remember, as [name, value] or null.
+  // All expansions of a node, equally likely: the text they add, the nodes that
+  // follow, and what they remember, as [name, value] or null.
   expansions(node, memory) {
     const plain = (text, nodes = [], remember = null) => ({
       text,
@@ -130,8 +130,8 @@ class Storybook {
     }
   }
 
-  // The state before a story: what comes next as a linked list, what it remembers, the text
-  // that it has beyond what was read, and its probability.
+  // The state before a story: what comes next as a linked list, what it remembers,
+  // the text that it has beyond what was read, and its probability.
   start() {
     return [
       {
@@ -260,7 +260,8 @@ class StoryReader {
     return probs;
   }
 
-  // Whether a continuation fixes the tokens of the word that contains its first character.
+  // Whether a continuation fixes the tokens of the word that contains its first
+  // character.
   isEnough(tail) {
     if (!tail) {
       return false;
