@@ -34,6 +34,7 @@ setup(
     extras_require={
         "dev": cfg["dev_requirements"].split(),
         "offline": cfg["offline_requirements"].split(),
+        "browser": cfg["browser_requirements"].split(),
     },
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),

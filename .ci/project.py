@@ -3,6 +3,7 @@
 python .ci/project.py readme   write README.md from nbs/index.ipynb
 python .ci/project.py check    README, addresses, badges and notebooks are in step and clean
 python .ci/project.py site     run the docs step as far as Quarto, and check the pages it makes
+python .ci/project.py embed    show the page of the demo, _docs/live, on the site's front page
 """
 
 import json
@@ -235,16 +236,39 @@ def check_markdown(source, cache):
         yield "a folded answer that is not closed"
 
 
+LIVE = """<section id="live">
+<p><a href="live/index.html">Explore this model in a page of its own</a>, or here:</p>
+<iframe src="live/index.html" title="Explore the demo's model" loading="lazy"
+  style="width: 100%; height: 800px; border: 1px solid #8888"></iframe>
+</section>
+"""
+
+
+def embed(docs=ROOT / "_docs"):
+    "Put the page of the demo before the first section of the front page. Returns problems."
+    front_page = docs / "index.html"
+    text = front_page.read_text(encoding="utf-8")
+    first_section = re.search(r'<section id="[^"]+" class="level2', text)
+    if not first_section or not (docs / "live" / "index.html").is_file():
+        return ["the front page has no section, or _docs/live has no page"]
+    if LIVE not in text:
+        start = first_section.start()
+        front_page.write_text(text[:start] + LIVE + text[start:], encoding="utf-8")
+    return []
+
+
 def main(command):
     "Run a command, print its problems, return the exit status."
-    problems = {"readme": write_readme, "check": check, "site": site}[command]()
+    problems = COMMANDS[command]()
     for problem in problems:
         print(problem)
     print(f"{command}: {'failed' if problems else 'ok'}")
     return bool(problems)
 
 
+COMMANDS = {"readme": write_readme, "check": check, "site": site, "embed": embed}
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in ("readme", "check", "site"):
+    if len(sys.argv) != 2 or sys.argv[1] not in COMMANDS:
         sys.exit(__doc__)
     sys.exit(main(sys.argv[1]))

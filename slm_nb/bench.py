@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['BENCHMARKS', 'describe_machine', 'summarize_times', 'bench_train', 'generation_variants', 'time_to_start',
-           'bench_sample', 'bench_prepare', 'bench_memory', 'bench', 'report_lines']
+           'bench_sample', 'bench_prepare', 'bench_memory', 'bench_web', 'bench', 'report_lines']
 
 # %% ../nbs/28_bench.ipynb #benchimp
 import copy
+import gzip
 import os
 import platform
 import statistics
@@ -40,9 +41,10 @@ from .files import write_json
 from .model import GPT
 from .speed import optimize_for_generation, quantize_int8
 from .storybook import Storybook
-from .tokenizers import gpt2_encoding, save_tokenizer
 from .presets import make_configs
+from .tokenizers import gpt2_encoding, save_tokenizer, truncate_merges
 from .train import TrainConfig
+from .web import PageInBrowser, browser_problem, render_page, serve_folder, write_page
 
 # %% ../nbs/28_bench.ipynb #7ba7698c
 def _cpu_name():
@@ -175,9 +177,7 @@ def time_to_start(
     encoding = gpt2_encoding()
     with tempfile.TemporaryDirectory() as run:
         if model.config.vocab_size == encoding.n_vocab:
-            save_tokenizer(encoding, run)
-            save_weights(model, Path(run) / "model.safetensors")
-            write_json(Path(run) / "config.json", _run_config(model), checksum=True)
+            _write_run(model, encoding, run)
             words = ("-m", "slm_nb", "sample", run, "Once", "--max-new-tokens", "1")
             functions["first word"] = partial(_run_python, *words)
         times = time_interleaved(functions, rounds, warmup=0)
@@ -187,6 +187,13 @@ def time_to_start(
 def _run_python(*words):
     "Run Python with these arguments in a process of its own."
     subprocess.run([sys.executable, *words], check=True, capture_output=True)
+
+
+def _write_run(model, encoding, run):
+    "Write the files of a run that has never been trained."
+    save_tokenizer(encoding, run)
+    save_weights(model, Path(run) / "model.safetensors")
+    write_json(Path(run) / "config.json", _run_config(model), checksum=True)
 
 
 def _run_config(model):
@@ -282,12 +289,67 @@ def bench_memory(
     ratio = {f"{name} / plain": peak[name] / peak["plain"] for name in names[1:]}
     return dict(peak=peak, ratio=ratio, batch=[batch_size, config.block_size])
 
+# %% ../nbs/28_bench.ipynb #webbenc0
+_GENERATE = """n => slm.generate("Once", {maxNewTokens: n, temperature: 0, stopAtEnd: false})
+  .then(({ids}) => ids.length)"""
+
+
+def _open_pages(model, folder):
+    "The pages of a model in browsers: {name: PageInBrowser}, and the seconds to start."
+    encoding = truncate_merges(gpt2_encoding(), model.config.vocab_size - 257)
+    _write_run(model, encoding, folder)
+    pages = {}
+    seconds = {}
+    for dtype in ("float32", "int8"):
+        path = write_page(folder, folder / dtype, dtype=dtype)
+        with serve_folder(path.parent) as address:
+            page = PageInBrowser(address)
+            page.evaluate("slm.ready")
+        pages[f"page, {dtype}"] = page
+        seconds[f"page, {dtype}"] = page.evaluate("slm.readySeconds")
+    return pages, seconds
+
+
+def bench_web(
+    config,  # a GPTConfig
+    max_new_tokens=200,  # tokens to generate; fewer if block_size is small
+    rounds=3,  # how often each variant runs
+):
+    "Measure generation in a browser's page, compared with PyTorch in one thread."
+    problem = browser_problem()
+    if problem:
+        raise ImportError(f"the benchmark web needs a browser: {problem}")
+    n = min(max_new_tokens, config.block_size - 8)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        model = GPT(config).eval()
+        prompt = torch.zeros(1, 2, dtype=torch.long)
+        functions = {"PyTorch, 1 thread": partial(model.generate, prompt, n, temperature=0.0)}
+        with tempfile.TemporaryDirectory() as folder:
+            pages, start_seconds = _open_pages(model, Path(folder))
+        for name, page in pages.items():
+            functions[name] = partial(page.evaluate, _GENERATE, n)
+        times = time_interleaved(functions, rounds)
+        for page in pages.values():
+            page.close()
+    finally:
+        torch.set_num_threads(n_threads)
+    pairs = [(name, "PyTorch, 1 thread") for name in pages] + [("page, int8", "page, float32")]
+    found = summarize_times(times, n, "tokens/s", pairs)
+    found["start_seconds"] = start_seconds
+    scripts = render_page("").encode("utf-8")
+    found["kilobytes"] = {"page and engine, gzip": len(gzip.compress(scripts)) / 1000}
+    found["parameters"] = model.num_parameters()
+    found["tokens"] = n
+    return found
+
 # %% ../nbs/28_bench.ipynb #ffaf81d0
-BENCHMARKS = ("train", "sample", "prepare", "memory")
+BENCHMARKS = ("train", "sample", "prepare", "memory", "web")
 
 
 def bench(
-    *what,  # names in BENCHMARKS; all of them unless given
+    *what,  # names in BENCHMARKS; all of them unless given, but web only if there is a browser
     preset="classic-51m",  # preset of the model, or a pair of dicts as in PRESETS
     vocab_size=50257,  # vocabulary size of the model
     baseline=None,  # "transformers", which must be installed, or None
@@ -309,14 +371,18 @@ def bench(
     config, _ = make_configs(preset, vocab_size, dropout=0.0)
     results = {}
     for name in what or BENCHMARKS:
+        if name == "web" and not what and browser_problem():
+            continue
         if name == "train":
             found = bench_train(config, batch_size or 8, rounds, baseline, compile)
         elif name == "sample":
             found = bench_sample(config, rounds=rounds, baseline=baseline, compile=compile)
         elif name == "prepare":
             found = bench_prepare(data, rounds)
-        else:
+        elif name == "memory":
             found = bench_memory(config, batch_size or 32, baseline)
+        else:
+            found = bench_web(config, rounds=rounds)
         results[name] = found
     return dict(machine=describe_machine(), preset=preset, vocab_size=vocab_size, results=results)
 
@@ -337,6 +403,8 @@ def _report_rows(result):
         yield name, f"{seconds:10.1f} s for the first story, which compiles"
     for name, seconds in result.get("start_seconds", {}).items():
         yield name, f"{seconds:10.2f} s to start"
+    for name, size in result.get("kilobytes", {}).items():
+        yield name, f"{size:10,.1f} KB"
     for name, fraction in result.get("mfu", {}).items():
         yield name, f"{fraction:10.1%} of the device's peak (MFU)"
 

@@ -137,6 +137,7 @@ def demo(
         progress=progress,
         validate=validate,
         entropy_floor=-sum(log_probs) / n_tokens,
+        snapshots=True,
         **settings,
     )
     trainer.fit()

@@ -41,6 +41,7 @@ RUN_FILES = (
     "metrics.jsonl",
     "checkpoints",
     "model.safetensors",
+    "snapshots",
     "summary.json",
     "loss.png",
     "tensorboard",

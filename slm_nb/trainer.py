@@ -55,6 +55,7 @@ class Trainer(RunState):
         tensorboard=False,  # write for TensorBoard too, which must be installed
         validate=None,  # function of (model, dtype, whole) for another validation loss
         entropy_floor=None,  # entropy of the text in nats per token, if known, for the figure
+        snapshots=False,  # keep the weights of a small model at three early steps
         **settings,  # fields of GPTConfig and TrainConfig, which replace those of the preset
     ):
         if resume and overwrite:
@@ -63,6 +64,7 @@ class Trainer(RunState):
             import_summary_writer()  # fails before anything is written
         super().__init__(data, out, preset, resume, entropy_floor, **settings)
         self.val_loss = validate or self.window_loss
+        self.snapshots = snapshots
         self.progress = progress and rank() == 0
         self.display = None  # there is one during fit
         self.writer = None
@@ -259,6 +261,8 @@ def loop(
         evaluate = last or self.step % config.eval_every == 0
         if evaluate or self.step % config.log_every == 0:
             self.log_metrics(evaluate)
+        if self.snapshots:
+            self.save_snapshot()
         stop = shutdown.asked_anywhere()
         is_best = self.state["best_step"] == self.step
         if last or stop or is_best or self.step % config.checkpoint_every == 0:
