@@ -154,7 +154,8 @@ def check_prose(source):
     lines = source.strip().splitlines()
     if source.startswith("#") and source.rstrip().endswith(" -") and len(lines) > 1:
         yield f"the docs step would delete this cell: {source[:40]!r}"
-    for number, target in re.findall(r"\[(?:chapter|appendix) (\d\d)[^\]]*\]\((\w+)\.ipynb", source):
+    link = r"\[(?:chapter|appendix) (\d\d)[^\]]*\]\((\w+)\.ipynb"
+    for number, target in re.findall(link, source):
         if not target.startswith(number + "_"):
             yield f"a link to {number} that leads to {target}"
     plain = re.sub(r"\[[^\]]*\]\([^)]*\)|`[^`]*`|```.*?```", " ", source, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""How the site shows a function or class: settings.ini names this renderer for nbdev's docs step."""
+"""How the site shows a function or class: the renderer that settings.ini names for nbdev."""
 
 import inspect
 

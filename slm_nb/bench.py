@@ -39,9 +39,9 @@ from .data import open_dataset, prepare
 from .device import peak_flops, pick_device, supports_bf16
 from .files import write_json
 from .model import GPT
+from .presets import make_configs
 from .speed import optimize_for_generation, quantize_int8
 from .storybook import Storybook
-from .presets import make_configs
 from .tokenizers import gpt2_encoding, save_tokenizer, truncate_merges
 from .train import TrainConfig
 from .web import PageInBrowser, browser_problem, render_page, serve_folder, write_page

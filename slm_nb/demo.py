@@ -16,11 +16,11 @@ from torch.nn.utils.rnn import pad_sequence
 from .checkpoints import load_model
 from .data import prepare
 from .device import autocast, eval_mode
+from .presets import make_configs
 from .runs import create_run_dir, lock_run
 from .sample import generate_text
 from .storybook import Storybook
 from .tokenizers import load_tokenizer
-from .presets import make_configs
 from .trainer import Trainer
 
 # %% ../nbs/24_demo.ipynb #c6c36231

@@ -11,8 +11,8 @@ import torch
 from .data import load_tokens, read_meta
 from .device import make_scaler, pick_device, pick_dtype
 from .model import GPT
-from .tokenize import document_starts
 from .presets import make_configs
+from .tokenize import document_starts
 from slm_nb.train import (
     make_optimizers,
     micro_batches,
