@@ -82,7 +82,7 @@ class GPT(nn.Module):
     def hidden(
         self,
         idx,  # token ids (B, T)
-        cache=None,  # in generation, a KVCache with the tokens before them (appendix 16)
+        cache=None,  # in generation, a KVCache with the tokens before them (appendix 22)
     ):
         "The hidden states after the final LayerNorm (B, T, C): the input of the output layer."
         _check_ids(idx, self.config.block_size)  # too many tokens raise a ValueError
@@ -102,7 +102,7 @@ class GPT(nn.Module):
         self,
         idx,  # token ids (B, T)
         targets=None,  # the next token at each position (B, T), -1 where it doesn't count
-        return_logits=True,  # False computes the loss alone, with less memory (appendix 17)
+        return_logits=True,  # False computes the loss alone, with less memory (appendix 18)
     ):
         "Logits (B, T, V), and the cross-entropy loss in nats if there are targets."
         x = self.hidden(idx)  # (B, T, C)
