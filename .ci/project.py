@@ -194,6 +194,7 @@ def site():
     for name in ("_quarto.yml", "site.scss", "glossary.qmd", "404.qmd", *images):
         if not (cache / name).is_file():
             problems.append(f"{name} did not reach the site")
+    problems += check_anchors(cache)
     shutil.rmtree(cache, ignore_errors=True)
     return problems
 
@@ -216,6 +217,36 @@ def check_page(path, cache):
             for wanted in ("fig-cap", "fig-alt"):
                 if f"#| {wanted}:" not in source:
                     yield f"a figure without {wanted}: {source[:50]!r}"
+
+
+def slug(heading):
+    "The id that pandoc gives to a heading."
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").lower()
+    text = re.sub(r"[^\w\s.-]", "", text)
+    return re.sub(r"\s+", "-", text.strip()).lstrip("0123456789-.")
+
+
+def check_anchors(cache):
+    "Links to a heading of the site, such as those that nbdev makes of names, lead to a heading."
+    config = settings()
+    address = re.escape(config["doc_host"] + config["doc_baseurl"])
+    anchors = {}
+    links = []
+    for path in sorted(Path(cache).glob("*.ipynb")):
+        page = re.sub(r"^\d+_", "", path.stem) + ".html"
+        found = anchors.setdefault(page, set())
+        for kind, source, cell in cells(path):
+            texts = [source] if kind == "markdown" else []
+            for output in cell.get("outputs", []):
+                texts.append("".join(output.get("data", {}).get("text/markdown", "")))
+            for text in texts:
+                headings = re.findall(r"^#+ (.+?)(?: \{.*\})?$", text, re.MULTILINE)
+                found |= {slug(heading) for heading in headings}
+                targets = re.findall(address + r"/([\w.]+)#([\w.-]+)", text)
+                links += [(path.name, *target) for target in targets]
+    for name, page, anchor in sorted(set(links)):
+        if anchor not in anchors.get(page, ()):
+            yield f"{name}: a link to {page}#{anchor}, which is no heading"
 
 
 def check_markdown(source, cache):
