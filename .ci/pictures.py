@@ -55,8 +55,9 @@ def card():
 
 def front(run):
     "The map of the model beside the loss curve of a run."
+    from slm_nb.diagram import model_map
+
     from slm_nb.progress import plot_losses
-    from slm_nb.show import model_map
 
     drawing = BytesIO()
     model_map("model").figure.savefig(drawing, dpi=180)
