@@ -70,7 +70,7 @@ class CausalSelfAttention(nn.Module):
     def forward(
         self,
         x,  # input (B, T, C)
-        cache=None,  # this layer's part of a KV cache, in generation (appendix 22)
+        cache=None,  # this layer's part of a KV cache, in generation (appendix 23)
     ):
         B, T, C = x.shape
         q, k, v = self.qkv(x)

@@ -60,7 +60,7 @@ class Block(nn.Module):
     def forward(
         self,
         x,  # input (B, T, C)
-        cache=None,  # this layer's part of a KV cache, in generation (appendix 22)
+        cache=None,  # this layer's part of a KV cache, in generation (appendix 23)
     ):
         x = x + self.attn(self.ln1(x), cache)  # (B, T, C)
         x = x + self.mlp(self.ln2(x))  # (B, T, C)

@@ -81,7 +81,7 @@ def make_optimizers(
     "A list of optimizers: AdamW, or AdamW and Muon (Muon for the matrices of the blocks)."
     adamw_parameters = list(model.parameters())
     muon_parameters = []
-    if config.optimizer == "muon":  # for the matrices of the blocks, see appendix 19
+    if config.optimizer == "muon":  # for the matrices of the blocks, see appendix 20
         muon_parameters, adamw_parameters = split_for_muon(model)
     adamw = torch.optim.AdamW(
         parameter_groups(adamw_parameters, config.weight_decay),
@@ -103,7 +103,7 @@ def get_lr(
     "The learning rate of a step: linear warm-up to the peak, then decay to min_lr."
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / (config.warmup_steps + 1)
-    if config.lr_schedule == "wsd":  # an alternative to the cosine, see appendix 19
+    if config.lr_schedule == "wsd":  # an alternative to the cosine, see appendix 20
         factor = wsd_factor(step, config.max_steps)
     else:
         decay_steps = config.max_steps - 1 - config.warmup_steps
