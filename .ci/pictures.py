@@ -56,7 +56,6 @@ def card():
 def front(run):
     "The map of the model beside the loss curve of a run."
     from slm_nb.diagram import model_map
-
     from slm_nb.progress import plot_losses
 
     drawing = BytesIO()

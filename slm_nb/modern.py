@@ -15,7 +15,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from .cache import KVCache
-from .model import GPT
+from .model import GPT, check_ids
 
 # %% ../nbs/24_modern.ipynb #c18b6818
 class RMSNorm(nn.Module):
